@@ -1,0 +1,1 @@
+"""Foldpack: every fold, seed and trial of a network trained as one batched program."""

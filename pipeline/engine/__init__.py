@@ -1,0 +1,1 @@
+"""Wing of networks: torch only; no pandas, no disk."""

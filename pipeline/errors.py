@@ -1,0 +1,21 @@
+"""Faults a person can mend. Everything here becomes one sentence and exit code 2; any other exception is our bug."""
+
+
+class PipelineError(Exception):
+    """A fault of the user's input or environment: found, expected, where, remedy."""
+
+
+class ConfigError(PipelineError):
+    """The configuration is wrong; the message lists every fault at once, each with its line."""
+
+
+class DataError(PipelineError):
+    """A table is wrong; the message names the file, the row or the column, and the remedy."""
+
+
+class ArtifactError(PipelineError):
+    """A stored artifact cannot be written or used, and rebuilding it would not help."""
+
+
+class TrainingError(PipelineError):
+    """Training could not produce usable predictions; the message names fold, seed and the config line that mends it."""

@@ -1,0 +1,1 @@
+"""The HTML report: a plain dictionary first, markup last."""

@@ -1,0 +1,1 @@
+"""Wing of tables: numpy, pandas, scipy, scikit-learn; no torch, no disk."""

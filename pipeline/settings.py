@@ -1,0 +1,167 @@
+"""Every setting, its type, its default and its limits. Defaults live here and in recipes.py, nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_as_tuple)]
+Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
+Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
+
+
+class Settings(BaseModel):
+    """A frozen section; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Schema(Settings):
+    """Which columns play which role."""
+
+    id: str = Field("Id", description="column copied to the submission, never a feature")
+    target: str = Field("target", description="column to predict")
+    numeric: Names = Field((), description="columns that must be numbers; the others are sniffed from train and test")
+    categorical: Names = Field((), description="columns to treat as levels although they look like numbers")
+    drop: Names = Field((), description="columns never used")
+    missing: Names = Field(
+        ("", "NA", "N/A", "NaN", "nan", "null"), description="texts that mean a missing value; 'None' is a level"
+    )
+    row_share: float = Field(1.0, gt=0, le=1, description="train on this share of the rows (--fast uses a tenth)")
+
+
+class Preprocess(Settings):
+    """How columns become a matrix."""
+
+    fit_on: Literal["fold", "all"] = Field(
+        "fold", description="fold: statistics from each fold's training rows; all: from train and test features"
+    )
+    min_frequency: int = Field(1, ge=1, description="levels on fewer rows share one column")
+    dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
+
+
+class Target(Settings):
+    """How the target is seen by the network."""
+
+    transform: Literal["auto", "none", "log", "log1p"] = Field("auto", description="auto: what the metric suggests")
+    standardize: bool = Field(True, description="zero mean, unit spread on each fold's training rows")
+
+
+class FoldSettings(Settings):
+    """How training rows become folds."""
+
+    count: int = Field(5, ge=2, description="number of folds, K")
+    shuffle: bool = Field(True, description="false: contiguous blocks")
+    seed: int = Field(0, ge=0, description="which shuffle")
+
+
+class Model(Settings):
+    """The shape of the network."""
+
+    kind: Literal["linear", "mlp"] = Field("mlp", description="linear has no hidden layer")
+    depth: int = Field(2, ge=1, le=32, description="hidden layers, when `hidden` is empty")
+    width: int = Field(128, ge=1, description="units of each hidden layer, when `hidden` is empty")
+    hidden: Widths = Field((), description="widths one by one, for example [256, 128]")
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid"] = Field(
+        "relu", description="after each hidden layer"
+    )
+    init: Literal[
+        "pytorch", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "uniform", "normal"
+    ] = Field("pytorch", description="how weights start; pytorch is torch.nn.Linear's own")
+    init_scale: float = Field(0.01, gt=0, description="range of `uniform`, standard deviation of `normal`")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of hidden units dropped at each training step")
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """The widths that are built: none for a linear model."""
+        if self.kind == "linear":
+            return ()
+        return self.hidden or (self.width,) * self.depth
+
+
+class Train(Settings):
+    """How the network learns."""
+
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="adam adds weight decay to the gradient")
+    lr: float = Field(4e-3, gt=0, description="learning rate, the schedule's peak")
+    weight_decay: float = Field(0.03, ge=0, description="L2 in adam, decoupled in adamw")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
+    epsilon: float = Field(1e-8, gt=0, description="added to the root of the second moment")
+    loss: Literal["mse", "mae", "huber"] = Field("mse", description="on the transformed target")
+    schedule: Literal["constant", "cosine", "one_cycle"] = Field("one_cycle", description="learning rate over steps")
+    epochs: int = Field(150, ge=1, description="passes over a fold's training rows")
+    batch_size: int = Field(64, ge=1, description="rows a step")
+    patience: int = Field(0, ge=0, description="stop after this many epochs without a better score; 0: never early")
+    restore_best: bool = Field(True, description="keep the weights of the best validation epoch")
+    seeds: int = Field(1, ge=1, description="networks per fold, averaged; one batched program trains them all")
+    seed: int = Field(0, ge=0, description="the first seed")
+    refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
+    tuned: bool = Field(False, description="take the winner of `make sweep`")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: the cores this process may use")
+    precision: Literal["fp32", "fp64"] = Field("fp32", description="arithmetic of weights and products")
+    pack_size: int = Field(0, ge=0, description="networks trained side by side; 0: chosen for the device")
+
+
+class Range(Settings):
+    """One dimension of the search: exactly one of log, uniform, integer or choice."""
+
+    log: Pair | None = None
+    uniform: Pair | None = None
+    integer: Annotated[tuple[int, int], BeforeValidator(_as_tuple)] | None = None
+    choice: Choices | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [kind for kind in ("log", "uniform", "integer", "choice") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of log, uniform, integer, choice; found {given or 'none'}")
+        bounds = self.log or self.uniform or self.integer
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"the lower end must be below the upper one, found {list(bounds)}")
+        if self.log is not None and self.log[0] <= 0:
+            raise ValueError(f"a log range must be above 0, found {list(self.log)}")
+        return self
+
+
+def _default_space() -> dict[str, Range]:
+    return {
+        "train.lr": Range(log=(5e-4, 2e-2)),
+        "train.weight_decay": Range(log=(1e-3, 0.3)),
+        "model.width": Range(choice=(64, 128, 256)),
+        "model.depth": Range(choice=(1, 2, 3)),
+        "model.dropout": Range(uniform=(0.0, 0.5)),
+    }
+
+
+class Search(Settings):
+    """What `make sweep` varies, and for how long."""
+
+    trials: int = Field(50, ge=1, description="trials in the study, earlier ones counted in")
+    parallel: int = Field(4, ge=1, description="trials asked for at a time and trained side by side")
+    seed: int = Field(0, ge=0, description="of the sampler")
+    space: dict[str, Range] = Field(default_factory=_default_space, description="dotted key -> range")
+
+
+class Config(Settings):
+    """One competition, resolved."""
+
+    recipe: Literal["classic", "textbook"] = Field("classic", description="a named set of defaults")
+    metric: str = Field("rmse", description="the competition's score")
+    raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=r"^[\w.-]*$")
+    # `schema` is taken in pydantic, so the TOML section [schema] is this field's alias
+    roles: Schema = Field(default_factory=Schema, alias="schema")
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+    target: Target = Field(default_factory=Target)
+    folds: FoldSettings = Field(default_factory=FoldSettings)
+    model: Model = Field(default_factory=Model)
+    train: Train = Field(default_factory=Train)
+    search: Search = Field(default_factory=Search)

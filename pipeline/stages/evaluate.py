@@ -1,0 +1,90 @@
+"""Trained networks -> scores: fold by fold on validation and training rows, pooled, and beside the baselines."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.tables import FoldScore, ModelScore, Scores
+from pipeline.tabular.baselines import BASELINES
+from pipeline.tabular.features import apply_features, take
+from pipeline.tabular.metrics import score, score_table
+
+if TYPE_CHECKING:
+    from pipeline.tables import Dataset, Design, Fits, Floats
+
+
+def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Scores:
+    """Score every fold and all out-of-fold rows together; rows that no fold scores are left out and counted."""
+    K, N = design.folds.count, len(design.target)
+    fold_of_row = np.full(N, -1, dtype=np.int64)
+    for fold, valid in enumerate(design.folds.valid):
+        fold_of_row[valid] = fold
+    scored = fold_of_row >= 0
+    predictions = {fits.name: (fits.fold_predictions, fits.seconds)} | _baselines(design)
+    scores = {
+        name: _score_model(metric, design, by_fold, fold_of_row, seconds)
+        for name, (by_fold, seconds) in predictions.items()
+    }
+    looks = sum(len(curve.valid) for job, curve in zip(fits.jobs, fits.curves, strict=True) if job.fold < K)
+    return Scores(
+        metric=metric,
+        models={fits.name: scores.pop(fits.name)},
+        baselines=scores,
+        seed_oof=tuple(score(metric, design.target[scored], oof[scored]) for oof in fits.seed_oof),
+        validation_looks=looks,
+        ids=dataset.train_ids,
+        fold_of_row=fold_of_row,
+        actual=design.target,
+        oof={name: _pooled(by_fold, fold_of_row) for name, (by_fold, _) in predictions.items()},
+        unscored_rows=int((~scored).sum()),
+    )
+
+
+def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
+    """Predictions of all training rows by each baseline fitted on each fold [K, N], and the seconds it took."""
+    K, N = design.folds.count, len(design.target)
+    predictions = {name: np.zeros((K, N)) for name in BASELINES}
+    seconds = dict.fromkeys(BASELINES, 0.0)
+    rows = take(design.rows, np.arange(N))
+    for fold, train in enumerate(design.folds.train):
+        matrix = apply_features(
+            design.states[fold], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na
+        )
+        for name, fit_and_predict in BASELINES.items():
+            started = time.perf_counter()
+            predictions[name][fold] = fit_and_predict(matrix, design.target, train, design.target_states[fold])
+            seconds[name] += time.perf_counter() - started
+    return {name: (predictions[name], seconds[name]) for name in BASELINES}
+
+
+def _pooled(by_fold: Floats, fold_of_row: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Floats:
+    oof = by_fold[np.maximum(fold_of_row, 0), np.arange(by_fold.shape[1])]
+    return np.where(fold_of_row >= 0, oof, np.nan)
+
+
+def _score_model(
+    metric: str,
+    design: Design,
+    by_fold: Floats,
+    fold_of_row: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    seconds: float,
+) -> ModelScore:
+    y, folds = design.target, design.folds
+    scored = fold_of_row >= 0
+    pairs = enumerate(zip(folds.train, folds.valid, by_fold, strict=True))
+    return ModelScore(
+        folds=tuple(
+            FoldScore(
+                fold=fold,
+                rows=len(valid),
+                valid=score_table(metric, y[valid], predicted[valid]),
+                train=score_table(metric, y[train], predicted[train]),
+            )
+            for fold, (train, valid, predicted) in pairs
+        ),
+        oof=score_table(metric, y[scored], _pooled(by_fold, fold_of_row)[scored]),
+        train_seconds=seconds,
+    )

@@ -1,0 +1,164 @@
+"""From a design to the engine's terms and back: which matrix a fold sees, what a job is told, how it is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pipeline.engine.draws import job_key
+from pipeline.engine.fit import fit
+from pipeline.engine.networks import Network, predict
+from pipeline.engine.optimizers import AdamRule
+from pipeline.engine.packing import Assignment, plan_packs
+from pipeline.tabular.features import apply_features
+from pipeline.tabular.metrics import loss
+from pipeline.tabular.targets import to_network, to_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.engine.fit import Fitted
+    from pipeline.runtime import Runtime
+    from pipeline.settings import Model, Train
+    from pipeline.tables import Design, Encoded, Floats, Integers, Job, Singles
+
+DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
+TRAIN_CURVE_POINTS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One set of hyperparameters."""
+
+    model: Model
+    train: Train
+
+
+def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
+    """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
+    return apply_features(
+        design.states[state], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na
+    )
+
+
+def network_of(candidate: Candidate, design: Design) -> Network:
+    """The shape that a candidate builds on this design."""
+    model = candidate.model
+    return Network(len(design.columns), model.hidden_widths, model.activation, model.init, model.init_scale)
+
+
+def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
+    """Replace dotted keys of [model] and [train]; a searched width or depth overrides an explicit `hidden`."""
+    sections = {"model": candidate.model.model_dump(), "train": candidate.train.model_dump()}
+    for key, value in values.items():
+        section, leaf = key.split(".")
+        sections[section][leaf] = value
+        if key in ("model.width", "model.depth"):
+            sections["model"]["hidden"] = ()
+    return Candidate(type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """One block of rows per distinct fit, stacked, so that all folds train from one matrix on the device.
+
+    matrix: [blocks * R, D]; target: [blocks * R], NaN on test rows; start: first row of each fold's block.
+    """
+
+    matrix: torch.Tensor
+    target: torch.Tensor
+    start: dict[int, int]
+    rows: int  # R
+
+    def rows_of(self, fold: int) -> torch.Tensor:
+        """The fold's own block [R, D]."""
+        return self.matrix[self.start[fold] : self.start[fold] + self.rows]
+
+
+def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Blocks:
+    """Materialise the matrices of these folds on the device; folds with an identical fit share one block."""
+    matrices, targets, start, seen = [], [], {}, {}
+    total = len(design.rows.numeric)
+    for fold in folds:
+        identity = (id(design.states[fold]), design.target_states[fold])
+        if identity not in seen:
+            seen[identity] = len(matrices) * total
+            matrices.append(torch.from_numpy(matrix_for(design, fold, design.rows)))
+            target = np.full(total, np.nan)
+            target[: len(design.target)] = to_network(design.target_states[fold], design.target)
+            targets.append(torch.from_numpy(target))
+        start[fold] = seen[identity]
+    dtype = DTYPES[runtime.compute.precision]
+    matrix = torch.cat(matrices).to(runtime.compute.device, dtype)
+    return Blocks(matrix, torch.cat(targets).to(runtime.compute.device, dtype), start, total)
+
+
+def fit_networks(
+    design: Design, candidates: Sequence[Candidate], jobs: Sequence[Job], *, metric: str, runtime: Runtime,
+    blocks: Blocks, part: str = "pack",
+) -> list[Fitted]:
+    """Train every job, packed; results in the order of `jobs`. Finished packs are kept under names from `part`."""
+    assignments = [_assignment(design, candidates[job.candidate], job, blocks) for job in jobs]
+    device = torch.device(runtime.compute.device)
+    torch.set_num_threads(runtime.compute.threads)
+    packs = plan_packs(assignments, on_gpu=device.type != "cpu", pack_size=candidates[0].train.pack_size)
+    total, done = sum(a.epochs for a in assignments), 0
+    fitted: dict[int, Fitted] = {}
+    for number, positions in enumerate(packs):
+        what = f"{len(jobs)} networks, pack {number + 1} of {len(packs)}"
+
+        def advance(epochs: int, what: str = what) -> None:
+            nonlocal done
+            done += epochs
+            runtime.on_progress(done, total, what)
+
+        def run(positions: list[int] = positions) -> list[Fitted]:
+            def judge(member: int, rows: Integers, outputs: Floats) -> float:
+                fold = jobs[positions[member]].fold
+                own = rows - blocks.start[fold]
+                return loss(metric, design.target[own], to_target(design.target_states[fold], outputs))  # noqa: B023
+
+            return fit(
+                [assignments[p] for p in positions], blocks.matrix, blocks.target,
+                judge=judge, train_curve_points=TRAIN_CURVE_POINTS, on_progress=advance,
+            )
+
+        results = runtime.keep(f"{part}-{number}", run)
+        assert isinstance(results, list)
+        fitted |= dict(zip(positions, results, strict=True))
+        done = sum(a.epochs for chosen in packs[: number + 1] for a in (assignments[p] for p in chosen))
+        runtime.on_progress(done, total, what)
+    return [fitted[position] for position in range(len(jobs))]
+
+
+def outputs_of(network: Network, tensors: Sequence[Singles], rows: torch.Tensor) -> Floats:
+    """Raw outputs [R] of one network on a matrix [R, D], float64."""
+    stacked = [torch.from_numpy(tensor).to(rows.device, rows.dtype) for tensor in tensors]
+    return predict(network, stacked, rows).cpu().numpy().astype(np.float64)
+
+
+def _assignment(design: Design, candidate: Candidate, job: Job, blocks: Blocks) -> Assignment:
+    train, start = candidate.train, blocks.start[job.fold]
+    refit = job.fold == design.folds.count
+    everything = np.arange(len(design.target))
+    return Assignment(
+        key=job_key(job.seed, job.fold),
+        network=network_of(candidate, design),
+        train_rows=(everything if refit else design.folds.train[job.fold]) + start,
+        valid_rows=(everything[:0] if refit else design.folds.valid[job.fold]) + start,
+        rule=AdamRule(
+            decoupled=train.optimizer == "adamw", weight_decay=train.weight_decay,
+            beta1=train.beta1, beta2=train.beta2, epsilon=train.epsilon,
+        ),
+        lr=train.lr,
+        schedule=train.schedule,
+        loss=train.loss,
+        dropout=candidate.model.dropout,
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        patience=0 if refit else train.patience,
+        restore_best=train.restore_best and not refit,
+    )

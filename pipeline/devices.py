@@ -1,0 +1,52 @@
+"""Where to compute, resolved before anything heavy is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from pipeline.errors import ConfigError
+from pipeline.tables import Compute
+
+
+def resolve_compute(device: str, threads: int, precision: str) -> Compute:
+    """Turn "auto" and 0 into what this machine has.
+
+    Raises ConfigError for a GPU that is not there; "auto" takes the first GPU, else the CPU.
+    """
+    count = cuda_devices()
+    if device == "auto":
+        device = "cuda" if count else "cpu"
+    elif device.startswith("cuda"):
+        number = int(device.partition(":")[2] or 0)
+        if number >= count:
+            found = f"{count} CUDA device{'s' * (count != 1)}"
+            raise ConfigError(f"train.device = {device!r}, but this machine has {found} that PyTorch can use; "
+                              f"use --device auto or --device cpu")
+    return Compute(device, threads or available_cores(), precision)
+
+
+def available_cores() -> int:
+    """Cores this process may use: what a container or `taskset` leaves it, not what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices PyTorch can use; PyTorch is only imported where the driver reports one."""
+    if not _driver_devices():
+        return 0
+    import torch  # noqa: PLC0415 - 2 s that a machine without a GPU does not pay
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _driver_devices() -> int:
+    for library in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(library)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0

@@ -1,0 +1,123 @@
+"""The one table to read first: stage -> its function, its inputs, the config it reads, its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from pipeline.config import value_at
+from pipeline.digests import code_digest, library_versions
+from pipeline.settings import Config
+from pipeline.tables import Compute, Winner
+
+RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
+WINNER = "winner of the search"  # another: a sweep's best values, by their content
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step. `inputs` and `config`: the function's parameter -> the stage or config key that fills it."""
+
+    function: str  # module:name, imported only when the stage runs
+    inputs: Mapping[str, str]
+    config: Mapping[str, str] = field(default_factory=dict)
+    folder: str = "models"
+    computes: bool = False  # trains: device, threads and precision are part of its key
+
+    @property
+    def module(self) -> str:
+        """Where the function lives."""
+        return self.function.partition(":")[0]
+
+
+STAGES: Mapping[str, Stage] = {
+    "ingest": Stage(
+        "pipeline.stages.ingest:ingest",
+        inputs={"raw": RAW},
+        config={"roles": "schema", "metric": "metric"},
+        folder="data/processed",
+    ),
+    "preprocess": Stage(
+        "pipeline.stages.preprocess:preprocess",
+        inputs={"dataset": "ingest"},
+        config={"preprocess": "preprocess", "target": "target", "folds": "folds", "metric": "metric"},
+        folder="data/processed",
+    ),
+    "train": Stage(
+        "pipeline.stages.train:train",
+        inputs={"design": "preprocess", "winner": WINNER},
+        config={"model": "model", "train": "train", "metric": "metric"},
+        computes=True,
+    ),
+    "evaluate": Stage(
+        "pipeline.stages.evaluate:evaluate",
+        inputs={"dataset": "ingest", "design": "preprocess", "fits": "train"},
+        config={"metric": "metric"},
+    ),
+    "submit": Stage(
+        "pipeline.stages.submit:submit",
+        inputs={"dataset": "ingest", "fits": "train"},
+        config={"metric": "metric"},
+    ),
+    "report": Stage(
+        "pipeline.stages.report:report",
+        inputs={
+            "dataset": "ingest", "design": "preprocess", "fits": "train", "scores": "evaluate", "submission": "submit",
+        },
+    ),
+}
+# `search` is not in the table: a study grows with every sweep, so its key (below) leaves out how long it may run
+SEARCH = Stage(
+    "pipeline.stages.search:search",
+    inputs={"design": "preprocess"},
+    config={"model": "model", "train": "train", "search": "search", "metric": "metric"},
+    computes=True,
+)
+# resolved elsewhere, or no part of what a stage computes
+NOT_IN_KEYS = {"train.device", "train.threads", "train.precision", "train.tuned"}
+NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
+
+
+def key_parts(
+    name: str, stage: Stage, config: Config, inputs: Mapping[str, object], compute: Compute
+) -> dict[str, object]:
+    """Everything an artifact depends on, in words: what `explain` compares and `key_of` hashes.
+
+    inputs: parameter -> the input's key, or the hashes of files.
+    """
+    ignored = NOT_IN_KEYS | (NOT_IN_SEARCH_KEYS if stage is SEARCH else set())
+    settings = {
+        key: value for section in stage.config.values() for key, value in _leaves(config, section) if key not in ignored
+    }
+    parts: dict[str, object] = {
+        "stage": name,
+        "config": settings,
+        "inputs": dict(inputs),
+        "code": dict(code_digest(stage.module)),
+        "libraries": dict(library_versions(stage.module)),
+    }
+    if stage.computes:
+        parts["compute"] = {"device": compute.device, "threads": compute.threads, "precision": compute.precision}
+    return parts
+
+
+def key_of(parts: Mapping[str, object]) -> str:
+    """sha256 of the canonical JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def winner_digest(winner: Winner | None) -> str:
+    """The content of a winner, for the key of what is trained from it."""
+    return key_of(dict(winner.values)) if winner else "none"
+
+
+def _leaves(config: Config, section: str) -> list[tuple[str, object]]:
+    value = value_at(config, section)
+    if not isinstance(value, BaseModel):
+        return [(section, value)]
+    dumped = value.model_dump(mode="json", by_alias=True)
+    return [(f"{section}.{name}", leaf) for name, leaf in dumped.items()]

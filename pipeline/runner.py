@@ -1,0 +1,150 @@
+"""Brings stages up to date: reuse what the store vouches for, compute the rest, say which."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Mapping
+
+from pipeline import digests
+from pipeline.competition import Competition
+from pipeline.errors import ArtifactError
+from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
+from pipeline.config import value_at
+from pipeline.progress import Bar, say
+from pipeline.runtime import Runtime
+from pipeline.settings import Config
+from pipeline.sources import find_files, read_tables
+from pipeline.store import Manifest, Store
+from pipeline.tables import Compute, Winner
+from pipeline.words import describe
+
+PARTS = "part"  # stage name of a finished part of an unfinished stage
+
+
+class Runner:
+    """One command's view of one competition: keys, artifacts and loaded values."""
+
+    def __init__(self, competition: Competition, config: Config, compute: Compute) -> None:
+        self.competition, self.config, self.compute = competition, config, compute
+        self.winner: Winner | None = None
+        self._raw = find_files(competition.raw(config.raw))
+        self._raw_hashes = self._raw.hashes()
+        self._parts: dict[str, dict[str, object]] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._values: dict[str, object] = {}
+
+    def store(self, stage: Stage) -> Store:
+        """Where a stage's artifacts lie."""
+        return Store(self.competition.folder(stage.folder))
+
+    def parts(self, name: str) -> dict[str, object]:
+        """What the stage's key is made of, its inputs' keys included."""
+        if name not in self._parts:
+            stage = SEARCH if name == "search" else STAGES[name]
+            inputs = {parameter: self._input_key(source) for parameter, source in stage.inputs.items()}
+            self._parts[name] = key_parts(name, stage, self.config, inputs, self.compute)
+        return self._parts[name]
+
+    def key(self, name: str) -> str:
+        """The stage's key."""
+        return key_of(self.parts(name))
+
+    def bring(self, name: str) -> Manifest:
+        """The stage's artifact, computed if it is not there; its inputs first. One line for each stage."""
+        if name in self._manifests:
+            return self._manifests[name]
+        stage = STAGES[name]
+        for source in stage.inputs.values():
+            if source in STAGES:
+                self.bring(source)
+        key, store = self.key(name), self.store(stage)
+        manifest = store.find(name, key)
+        how = "cached"
+        if manifest is None:
+            waiting = f"{name:<11} waiting   another process is computing it"
+            with store.lock(name, key, on_wait=waiting):
+                manifest = store.find(name, key)
+                if manifest is None:
+                    manifest = self._compute(name, stage, key, store)
+                    how = f"computed  {manifest.seconds:.1f} s"
+        say(f"{name:<11} {how:<18} {self._shown(manifest)}  {manifest.note}".rstrip())
+        self._manifests[name] = manifest
+        return manifest
+
+    def value(self, name: str) -> object:
+        """The stage's value, loaded once; brings the stage first."""
+        manifest = self.bring(name)
+        if name not in self._values:
+            self._values[name] = self.store(STAGES[name]).load(manifest)
+        return self._values[name]
+
+    def runtime(self, store: Store, key: str, what: str) -> tuple[Runtime, Bar]:
+        """What a stage may use while it runs: the device, a progress bar, and the store for finished parts."""
+        bar = Bar(what)
+
+        def keep(part: str, compute: Callable[[], object]) -> object:
+            part_key = key_of({"stage": key, "part": part})
+            found = store.find(PARTS, part_key)
+            if found is not None:
+                return store.load(found)
+            value = compute()
+            store.save(PARTS, part_key, value, seconds=0.0, parts={"of": key})
+            return value
+
+        return Runtime(self.compute, bar.update, keep), bar
+
+    def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
+        values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}
+        settings = {parameter: value_at(self.config, section) for parameter, section in stage.config.items()}
+        module, _, function = stage.function.partition(":")
+        run = getattr(importlib.import_module(module), function)
+        started = time.perf_counter()
+        if stage.computes:
+            runtime, bar = self.runtime(store, key, name)
+            with bar:
+                value = run(**values, **settings, runtime=runtime)
+        else:
+            value = run(**values, **settings)
+        seconds = time.perf_counter() - started
+        self._check_unchanged(name)
+        manifest = store.save(
+            name, key, value, seconds=seconds, parts=self.parts(name), note=describe(name, value)
+        )
+        for part in store.manifests():
+            if part.stage == PARTS and part.parts.get("of") == key:
+                store.remove(part)
+        self._values[name] = value
+        return manifest
+
+    def _check_unchanged(self, name: str) -> None:
+        """Raise ArtifactError if data or code changed while the stage ran: the key no longer says what was computed."""
+        digests.forget()
+        stage = STAGES[name]
+        changed = [module for module, digest in digests.code_digest(stage.module).items()
+                   if _mapping(self.parts(name)["code"]).get(module) != digest]
+        if RAW in stage.inputs.values():
+            now = self._raw.hashes()
+            changed += [role for role, digest in now.items() if self._raw_hashes.get(role) != digest]
+        if changed:
+            raise ArtifactError(
+                f"{', '.join(changed)} changed while {name} ran, so its result was not stored; run the command again"
+            )
+
+    def _input_key(self, source: str) -> object:
+        if source == RAW:
+            return dict(self._raw_hashes)
+        return winner_digest(self.winner) if source == WINNER else self.key(source)
+
+    def _input_value(self, source: str) -> object:
+        if source == RAW:
+            return read_tables(self._raw)
+        return self.winner if source == WINNER else self.value(source)
+
+    def _shown(self, manifest: Manifest) -> str:
+        return str(manifest.payload.with_suffix("").relative_to(self.competition.root))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    assert isinstance(value, Mapping)
+    return value

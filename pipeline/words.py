@@ -1,0 +1,72 @@
+"""What a stage's line says about its result, and why an artifact is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pipeline.tables import Dataset, Design, Fits, Scores, Submission
+
+
+def describe(stage: str, value: object) -> str:
+    """The result of a stage in a few words; kept in its manifest, so that a cached stage says it too."""
+    match value:
+        case Dataset():
+            return (
+                f"{len(value.train)} + {len(value.test)} rows, {len(value.numeric)} numeric and "
+                f"{len(value.categorical)} text columns, {_count(len(value.notices), 'notice')}"
+            )
+        case Design():
+            return f"{len(value.columns)} columns, {value.folds.count} folds, {_count(len(value.notices), 'notice')}"
+        case Fits():
+            return f"{len(value.jobs)} networks on {value.compute.device}, {_count(len(value.notices), 'notice')}"
+        case Scores():
+            return _describe_scores(value)
+        case Submission():
+            return f"{value.rows} rows, sha256 {value.sha256[:12]}"
+    return f"{stage} done"
+
+
+def _describe_scores(scores: Scores) -> str:
+    model = next(iter(scores.models.values()))
+    by_fold = [fold.valid[scores.metric] for fold in model.folds]
+    mean = sum(by_fold) / len(by_fold)
+    spread = (sum((value - mean) ** 2 for value in by_fold) / (len(by_fold) - 1)) ** 0.5
+    return f"{scores.metric} {model.oof[scores.metric]:.4f} out-of-fold, folds {mean:.4f} ± {spread:.4f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
+    """Each way in which two sets of key parts differ, as a sentence."""
+    for kind, sentence in (
+        ("config", "config {name} was {old}, is {new}"),
+        ("inputs", "its input {name} is another one"),
+        ("code", "code {name} changed"),
+        ("libraries", "library {name} was {old}, is {new}"),
+        ("compute", "{name} was {old}, is {new}"),
+    ):
+        old, new = _mapping(before.get(kind)), _mapping(now.get(kind))
+        for name in sorted({*old, *new}):
+            if old.get(name) == new.get(name):
+                continue
+            if kind == "inputs" and isinstance(new.get(name), Mapping):
+                yield from _file_differences(_mapping(old.get(name)), _mapping(new.get(name)))
+            elif kind == "code" and name not in old:
+                yield f"code {name} is reached now"
+            elif kind == "code" and name not in new:
+                yield f"code {name} is no longer reached"
+            else:
+                yield sentence.format(name=name, old=old.get(name, "absent"), new=new.get(name, "absent"))
+
+
+def _file_differences(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    for role in sorted({*old, *new}):
+        if old.get(role) != new.get(role):
+            change = "is new" if role not in old else "is gone" if role not in new else "has other bytes"
+            yield f"the {role} file {change}"
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}

@@ -14,11 +14,12 @@ def say(line: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal's standard error; silent elsewhere."""
+    """A progress bar on a terminal's standard error; elsewhere one line for each pack that is begun."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
         self._bar: tqdm[None] | None = None
-        self._what = what
+        self._shown = ""
 
     def __enter__(self) -> Bar:
         return self
@@ -31,9 +32,17 @@ class Bar:
 
     def update(self, done: int, total: int, what: str) -> None:
         """Show that `done` of `total` epochs are finished."""
+        if not sys.stderr.isatty():
+            if what != self._shown:
+                say(f"{self._stage:<11} {'running':<18} {what}")
+            self._shown = what
+            return
         if self._bar is None:
-            self._bar = tqdm(
-                total=total, desc=self._what, unit="epoch", leave=False, disable=not sys.stderr.isatty(), ncols=100
-            )
-        self._bar.set_description(f"{self._what}: {what}", refresh=False)
+            self._bar = tqdm(total=total, desc=self._stage, unit="epoch", leave=False, dynamic_ncols=True)
+        self._bar.set_description(f"{self._stage}: {what}", refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def say(self, line: str) -> None:
+        """A finished line that does not tear the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()

@@ -91,7 +91,7 @@ class Train(Settings):
 
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="adam adds weight decay to the gradient")
     lr: float = Field(4e-3, gt=0, description="learning rate, the schedule's peak")
-    weight_decay: float = Field(0.03, ge=0, description="L2 in adam, decoupled in adamw")
+    weight_decay: float = Field(0.3, ge=0, description="L2 in adam, decoupled in adamw")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="added to the root of the second moment")

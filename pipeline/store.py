@@ -23,7 +23,7 @@ from pipeline.errors import ArtifactError
 from pipeline.files import file_sha256, write_atomically
 
 SCHEMA = 1
-KEY_SHOWN = 12  # hexadecimal digits of the key in file names
+KEY_SHOWN = 12  # hexadecimal digits of a key in file names and messages
 SET_ASIDE = "damaged"
 
 

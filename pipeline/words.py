@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from pipeline.tables import Dataset, Design, Fits, Scores, Submission
 
@@ -18,7 +20,7 @@ def describe(stage: str, value: object) -> str:
         case Design():
             return f"{len(value.columns)} columns, {value.folds.count} folds, {_count(len(value.notices), 'notice')}"
         case Fits():
-            return f"{len(value.jobs)} networks on {value.compute.device}, {_count(len(value.notices), 'notice')}"
+            return _describe_fits(value)
         case Scores():
             return _describe_scores(value)
         case Submission():
@@ -26,12 +28,25 @@ def describe(stage: str, value: object) -> str:
     return f"{stage} done"
 
 
+def _describe_fits(fits: Fits) -> str:
+    kept = [abs(float(curve.valid[curve.best_epoch])) for curve in fits.curves if np.isfinite(curve.valid).any()]
+    return (
+        f"{len(fits.jobs)} networks on {fits.compute.device}, each alone {fits.metric} {_mean_and_spread(kept)}"
+        + (f", {_count(len(fits.notices), 'notice')}" if fits.notices else "")
+    )
+
+
 def _describe_scores(scores: Scores) -> str:
     model = next(iter(scores.models.values()))
     by_fold = [fold.valid[scores.metric] for fold in model.folds]
-    mean = sum(by_fold) / len(by_fold)
-    spread = (sum((value - mean) ** 2 for value in by_fold) / (len(by_fold) - 1)) ** 0.5
-    return f"{scores.metric} {model.oof[scores.metric]:.4f} out-of-fold, folds {mean:.4f} ± {spread:.4f}"
+    baselines = ", ".join(f"{name} {score.oof[scores.metric]:.4f}" for name, score in scores.baselines.items())
+    return (
+        f"{scores.metric} {model.oof[scores.metric]:.4f} out-of-fold, folds {_mean_and_spread(by_fold)} ({baselines})"
+    )
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -37,7 +37,8 @@ def ingest(raw: RawTables, *, roles: Schema, metric: str) -> Dataset:
         kept &= _spread_rows(len(kept), roles.row_share)
     train, target = train[kept].reset_index(drop=True), target[kept]
     train_ids, test_ids = schema.texts_of(train[roles.id]), schema.texts_of(test[roles.id])
-    notices += schema.check_ids(train_ids, test_ids, raw, roles)
+    schema.check_test_ids(test_ids, file=raw.test_file, id_column=roles.id)
+    notices += schema.doubled_train_ids(train_ids, file=raw.train_file, id_column=roles.id)
     numeric, categorical, typed = schema.assign_types(train, test, raw, roles)
     notices += typed
     features = [name for name in train.columns if name in {*numeric, *categorical}]

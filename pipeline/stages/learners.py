@@ -108,7 +108,7 @@ def fit_networks(
     total, done = sum(a.epochs for a in assignments), 0
     fitted: dict[int, Fitted] = {}
     for number, positions in enumerate(packs):
-        what = f"{len(jobs)} networks, pack {number + 1} of {len(packs)}"
+        what = f"{len(positions)} networks side by side, pack {number + 1} of {len(packs)}"
 
         def advance(epochs: int, what: str = what) -> None:
             nonlocal done

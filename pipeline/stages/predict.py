@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.networks import Network
+from pipeline.errors import DataError
 from pipeline.stages.learners import DTYPES, matrix_for, outputs_of
+from pipeline.tables import Notice
+from pipeline.tabular import schema
+from pipeline.tabular.features import UNKNOWN, encode
 from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.tables import Compute, Design, Encoded, Floats, Job, Singles
+    import pandas as pd
+
+    from pipeline.engine.networks import Network
+    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Singles, Texts
 
 
 def predict(
@@ -43,3 +49,36 @@ def predict(
         tensors = [weights[name][i] for name in network.tensor_names]
         total += to_target(design.target_states[fold], outputs_of(network, tensors, matrices[fold]))
     return total / len(serving)
+
+
+def prepare_rows(
+    dataset: Dataset, design: Design, frame: pd.DataFrame, *, id_column: str, file: str
+) -> tuple[Texts, Encoded, list[Notice]]:
+    """Ids, rows as the networks expect them, and what was noticed, from a file's text cells.
+
+    Columns that are no feature are ignored. Raises DataError for a missing column, a doubled or missing id, or a text
+    in a numeric column.
+    """
+    features = list(dataset.train.columns)
+    missing = [name for name in (id_column, *features) if name not in frame.columns]
+    if missing:
+        raise DataError(f"{file}: {len(missing)} columns of the training data are missing: {', '.join(missing[:8])}")
+    frame = schema.blank_missing(frame[[id_column, *features]], dataset.missing)
+    ids = schema.texts_of(frame[id_column])
+    schema.check_test_ids(ids, file=file, id_column=id_column)
+    for name in design.numeric:
+        wrong = schema.as_numbers(frame[name])[1]
+        if len(wrong):
+            row = int(np.flatnonzero((frame[name] == wrong[0]).to_numpy())[0])
+            raise DataError(
+                f"{file}: line {schema.line_of(row)}: column {name!r} is {wrong[0]!r}, but every training row has a "
+                f"number there ({len(wrong)} such cells); correct or blank it"
+            )
+    rows = encode(schema.to_types(frame[features], design.numeric), design.numeric, design.categorical, design.vocabulary)
+    unknown = (rows.codes == UNKNOWN).sum(axis=0)
+    notices = [
+        Notice(name, "rows with a level that training never saw", int(count))
+        for name, count in zip(design.categorical, unknown, strict=True)
+        if count
+    ]
+    return ids, rows, notices

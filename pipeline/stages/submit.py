@@ -14,15 +14,13 @@ from pipeline.tables import Notice, Submission
 from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pipeline.tables import Dataset, Fits, Floats, Texts
 
 
 def submit(dataset: Dataset, fits: Fits, *, metric: str) -> Submission:
     """Put the predictions of the test rows into the sample submission's layout.
 
-    Raises TrainingError for a prediction that is not finite.
+    Raises TrainingError for a prediction that is not finite, DataError if the text read back is not what was meant.
     """
     notices = []
     lowest = METRICS[metric].target_above
@@ -33,6 +31,7 @@ def submit(dataset: Dataset, fits: Fits, *, metric: str) -> Submission:
     content = submission_csv(
         dataset.test_ids, fits.test_predictions, header=dataset.submission_header, wanted=dataset.submission_ids
     )
+    check_submission(content, header=dataset.submission_header, ids=dataset.submission_ids)
     return Submission(content, len(dataset.test_ids), hashlib.sha256(content).hexdigest(), tuple(notices))
 
 
@@ -53,14 +52,22 @@ def submission_csv(ids: Texts, predictions: Floats, *, header: tuple[str, str], 
     return text.getvalue().encode()
 
 
-def check_submission(content: bytes, *, header: Sequence[str], ids: Texts, file: str) -> None:
-    """Raise DataError unless the file, as read back, has the header, every id once, and finite numbers only."""
+def check_submission(content: bytes, *, header: tuple[str, str], ids: Texts) -> None:
+    """Read the file's text back. Raise DataError unless it has the header, every id once, and finite numbers only."""
     rows = list(csv.reader(io.StringIO(content.decode())))
-    if rows[:1] != [list(header)]:
-        raise DataError(f"{file}: header is {rows[:1]}, expected {list(header)}; run submit again")
-    found = [row[0] for row in rows[1:]]
+    if not rows or rows[0] != list(header):
+        raise DataError(f"submission: the header is {rows[0] if rows else 'missing'}, expected {list(header)}")
+    found = [row[0] for row in rows[1:] if row]
     if len(found) != len(ids) or set(found) != set(ids):
-        raise DataError(f"{file}: {len(found)} rows, expected the {len(ids)} ids of the test file; run submit again")
-    wrong = [row for row in rows[1:] if len(row) != len(header) or not np.isfinite(float(row[1]))]
+        lost = sorted(set(ids) - set(found))[:3]
+        raise DataError(f"submission: {len(found)} rows for {len(ids)} ids of the test file; without a line: {lost}")
+    wrong = [row for row in rows[1:] if len(row) != len(header) or not _is_finite(row[1])]
     if wrong:
-        raise DataError(f"{file}: {len(wrong)} rows without a finite number, for example {wrong[0]}; run submit again")
+        raise DataError(f"submission: {len(wrong)} rows without a finite number, for example {wrong[0]}")
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False

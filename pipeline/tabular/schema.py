@@ -97,22 +97,24 @@ def parse_target(column: pd.Series[str], file: str, roles: Schema) -> Floats:
     return numbers
 
 
-def check_ids(train_ids: Texts, test_ids: Texts, raw: RawTables, roles: Schema) -> list[Notice]:
-    """Raise DataError for a missing or doubled test id; a doubled train id is noticed."""
-    for row, value in enumerate(test_ids):
+def check_test_ids(ids: Texts, *, file: str, id_column: str) -> None:
+    """Raise DataError for a missing or doubled id."""
+    for row, value in enumerate(ids):
         if value is None:
-            raise DataError(
-                f"{raw.test_file}: line {line_of(row)}: {roles.id!r} is empty; every test row needs an id"
-            )
-    doubled = pd.Index(test_ids).duplicated()
+            raise DataError(f"{file}: line {line_of(row)}: {id_column!r} is empty; every test row needs an id")
+    doubled = pd.Index(ids).duplicated()
     if doubled.any():
         row = int(np.flatnonzero(doubled)[0])
         raise DataError(
-            f"{raw.test_file}: line {line_of(row)}: id {test_ids[row]!r} stands there twice "
-            f"({int(doubled.sum())} doubled ids); Kaggle matches predictions by id, so ids must be unique"
+            f"{file}: line {line_of(row)}: id {ids[row]!r} stands there twice ({int(doubled.sum())} doubled ids); "
+            f"Kaggle matches predictions by id, so ids must be unique"
         )
-    twice = int(pd.Index(train_ids).duplicated().sum())
-    return [Notice(roles.id, f"{raw.train_file}: ids that stand there more than once", twice)] if twice else []
+
+
+def doubled_train_ids(ids: Texts, *, file: str, id_column: str) -> list[Notice]:
+    """A notice if ids of training rows repeat, which may mean repeated rows."""
+    twice = int(pd.Index(ids).duplicated().sum())
+    return [Notice(id_column, f"{file}: ids that stand there more than once", twice)] if twice else []
 
 
 def assign_types(

@@ -1,0 +1,85 @@
+# Every target delegates to `python -m pipeline`, which decides by content what is stale; nothing here looks at times.
+NAME := house-prices
+SET :=
+DEVICE :=
+TRIALS :=
+STORAGE :=
+FAST :=
+VENV := .venv
+UV :=
+TORCH_INDEX :=
+PYTHON := python3
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup data features train evaluate sweep submit report heldout status test test-long check docs bench clean
+
+ifeq ($(VENV),none)
+PY := $(PYTHON)
+else
+PY := $(VENV)/bin/python
+endif
+OPTIONS = $(foreach setting,$(SET),--set $(setting)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FAST),--fast)
+RUN = $(PY) -m pipeline
+
+help:  ## this list
+	@echo "make features train submit     from nothing to a checked submission (reports/$(NAME)/submission.csv)"
+	@echo "make test                      the core test suite"
+	@echo
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "variables: NAME=$(NAME)  SET=\"train.lr=1e-3 model.depth=3\"  DEVICE=cpu|cuda  TRIALS=20  FAST=1"
+	@echo "           VENV=none (use the current interpreter)  UV=1  TORCH_INDEX=URL (an index of CPU-only torch)"
+
+setup:  ## create .venv and install what is pinned in constraints.txt
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" UV="$(UV)" TORCH_INDEX="$(TORCH_INDEX)" sh ./setup.sh
+
+data: setup  ## fetch the sample competition of that NAME
+	@$(RUN) sample $(NAME)
+
+features: setup  ## ingest and preprocess
+	@$(RUN) preprocess $(NAME) $(OPTIONS)
+
+train: setup  ## train every fold and seed as one batched program
+	@$(RUN) train $(NAME) $(OPTIONS)
+
+evaluate: setup  ## scores by fold and pooled, beside baselines
+	@$(RUN) evaluate $(NAME) $(OPTIONS)
+
+sweep: setup  ## search hyperparameters (TRIALS=20)
+	@$(RUN) search $(NAME) $(OPTIONS) $(if $(TRIALS),--trials $(TRIALS))
+
+submit: setup  ## write and check reports/NAME/submission.csv
+	@$(RUN) submit $(NAME) $(OPTIONS)
+
+report: setup  ## write reports/NAME/report.html
+	@$(RUN) report $(NAME) $(OPTIONS)
+
+heldout: setup  ## score the submission on the sample's held-out rows, and count the look
+	@$(RUN) heldout $(NAME) $(OPTIONS)
+
+status: setup  ## what is fresh, stale or absent, and why
+	@$(RUN) status $(NAME) $(OPTIONS)
+
+test: setup  ## the core suite
+	@$(PY) -m pytest -m "not slow and not network"
+
+test-long: setup  ## the slow tests and those that fetch
+	@$(PY) -m pytest -m "slow or network"
+
+check: setup  ## ruff, mypy, the core suite, README's blocks
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory docs
+
+docs: setup  ## run README's marked blocks, parse the others
+	@$(PY) -m pytest -m docs tests/docs
+
+bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
+	@$(PY) -m benchmarks.speed --data $(or $(DATA),data/raw)
+	@$(PY) -m benchmarks.accuracy --data $(or $(DATA),data/raw)
+
+clean:  ## delete artifacts and outputs of NAME; raw data stay
+	@rm -rf "data/processed/$(NAME)" "models/$(NAME)" "reports/$(NAME)"

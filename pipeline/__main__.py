@@ -1,0 +1,43 @@
+"""`python -m pipeline` and the `foldpack` script: exit codes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED, TERMINATED, USER_FAULT = 130, 143, 2
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    raise SystemExit(TERMINATED)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command. 0 done; 2 the user's input or environment, in one message; 130/143 interrupted."""
+    from pipeline.cli import parse  # noqa: PLC0415 - keeps --help fast: nothing heavy before it
+    from pipeline.errors import PipelineError  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        from pipeline.commands import execute  # noqa: PLC0415 - after --help has answered
+
+        execute(options)
+    except PipelineError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the shell's floor
+        return USER_FAULT
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command continues", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe; nothing to say
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,89 @@
+"""The command line: words to options. Standard library only, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+DEFAULT = "house-prices"
+STAGE_COMMANDS = {
+    "ingest": "read the raw files, give columns roles and types, check that they agree",
+    "preprocess": "folds, z-scores, one-hot columns",
+    "train": "train every fold and seed as one batched program",
+    "evaluate": "scores by fold and pooled, beside baselines; writes metrics.json and oof.csv",
+    "submit": "write the checked submission.csv",
+    "report": "write report.html",
+}
+OTHER_COMMANDS = {
+    "sample": "fetch the sample competition of that name",
+    "search": "search better hyperparameters; --set train.tuned=true then uses them",
+    "predict": "predict the rows of a CSV file with the trained networks",
+    "heldout": "score the submission on the sample's solution, and count the look",
+    "status": "what is fresh, stale or absent",
+    "explain": "why a stage is fresh or stale",
+    "config": "show every setting (config show NAME --origin)",
+    "gc": "delete artifacts that nothing refers to",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was typed."""
+
+    command: str
+    name: str
+    settings: tuple[str, ...]
+    fast: bool
+    stage: str = ""
+    input: str = ""
+    output: str = ""
+    origin: bool = False
+    keep: int = 3
+
+
+def parse(arguments: list[str]) -> Options:
+    """Options from words; argparse answers --help and wrong usage itself (exit 2)."""
+    given = _parser().parse_args(arguments)
+    settings = list(given.settings)
+    for option in ("device", "trials", "parallel"):
+        value = getattr(given, option, None)
+        if value is not None:
+            section = "train" if option == "device" else "search"
+            settings.append(f'{section}.{option}="{value}"' if option == "device" else f"{section}.{option}={value}")
+    extra = {name: getattr(given, name) for name in ("stage", "input", "output", "origin", "keep") if name in given}
+    return Options(given.command, given.name, tuple(settings), given.fast, **extra)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline", description="From train.csv to a checked submission.csv.",
+        epilog="NAME is a file in competitions/, or a path to a TOML file.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in {**STAGE_COMMANDS, **OTHER_COMMANDS}.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        _add_own(name, command)
+        command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
+        command.add_argument(
+            "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
+            help="override one setting, for example --set train.lr=1e-3; may be repeated",
+        )
+        command.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1")
+        command.add_argument("--fast", action="store_true", help="a tenth of the rows, 2 folds, 3 epochs: does it run?")
+    return parser
+
+
+def _add_own(name: str, command: argparse.ArgumentParser) -> None:
+    if name == "config":
+        command.add_argument("action", choices=["show"], help="print the resolved configuration")
+        command.add_argument("--origin", action="store_true", help="say where each value came from")
+    elif name == "explain":
+        command.add_argument("stage", choices=list(STAGE_COMMANDS), metavar="STAGE", help=", ".join(STAGE_COMMANDS))
+    elif name == "search":
+        command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
+        command.add_argument("--parallel", type=int, metavar="N", help="trials trained side by side")
+    elif name == "predict":
+        command.add_argument("--input", required=True, metavar="FILE", help="CSV with an id and the features")
+        command.add_argument("--output", required=True, metavar="FILE", help="CSV to write")
+    elif name == "gc":
+        command.add_argument("--keep", type=int, default=3, metavar="N", help="artifacts to keep of each stage")

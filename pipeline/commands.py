@@ -1,0 +1,231 @@
+"""What each command does, in terms of the runner."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from pipeline.cli import STAGE_COMMANDS
+from pipeline.competition import find_competition
+from pipeline.config import load_config, value_at
+from pipeline.devices import resolve_compute
+from pipeline.digests import code_digest
+from pipeline.errors import ConfigError, DataError
+from pipeline.files import write_atomically
+from pipeline.graph import SEARCH, STAGES, key_of
+from pipeline.housekeeping import collect_garbage, explain, status
+from pipeline.outputs import Publisher, metrics_json, oof_csv
+from pipeline.progress import say
+from pipeline.runner import Runner
+from pipeline.samples import SAMPLES, SOLUTION, fetch_sample
+from pipeline.storage import load_winner, open_study, save_winner, study_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.cli import Options
+    from pipeline.competition import Competition
+    from pipeline.config import Resolved
+    from pipeline.stages.report import ReportFacts
+    from pipeline.tables import Dataset, Design, Fits, Scores, Submission
+
+CACHE = ".cache"
+
+
+def execute(options: Options) -> None:
+    """Run the command that was typed, in the current folder."""
+    root = Path.cwd()
+    competition = find_competition(options.name, root=root, fast=options.fast)
+    resolved = load_config(
+        competition.file.read_text(encoding="utf-8"), file=competition.file.name, environment=os.environ,
+        settings=options.settings, fast=options.fast,
+    )
+    if options.command == "config":
+        show_config(resolved, origins=options.origin)
+        return
+    raw = competition.raw(resolved.config.raw)
+    if options.command == "sample":
+        say(fetch_sample(raw.name, raw, cache_folder=root / CACHE, on_progress=say).sentence)
+        return
+    if options.command == "heldout":
+        look_at_heldout(competition, resolved)
+        return
+    if not (raw / "train.csv").exists() and not (raw / "test.csv").exists() and raw.name in SAMPLES:
+        say(fetch_sample(raw.name, raw, cache_folder=root / CACHE, on_progress=say).sentence)
+    run_with(_runner(competition, resolved), options)
+
+
+def run_with(runner: Runner, options: Options) -> None:
+    """Commands that look at artifacts."""
+    if options.command in STAGE_COMMANDS:
+        bring(runner, options.command)
+    elif options.command == "search":
+        sweep(runner)
+    elif options.command == "predict":
+        predict_file(runner, Path(options.input), Path(options.output))
+    elif options.command == "status":
+        status(runner)
+    elif options.command == "explain":
+        explain(runner, options.stage)
+    elif options.command == "gc":
+        collect_garbage(runner, keep=options.keep)
+
+
+def _runner(competition: Competition, resolved: Resolved) -> Runner:
+    train = resolved.config.train
+    runner = Runner(competition, resolved.config, resolve_compute(train.device, train.threads, train.precision))
+    if train.tuned:
+        runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
+    return runner
+
+
+def bring(runner: Runner, stage: str) -> None:
+    """Bring a stage up to date and write the files that belong to it."""
+    if stage == "submit":
+        runner.bring("evaluate")
+    runner.bring(stage)
+    if stage in ("evaluate", "submit"):
+        _publish_scores(runner, with_submission=stage == "submit")
+    if stage == "submit":
+        _publish_submission(runner)
+    if stage == "report":
+        _publish_report(runner)
+
+
+def _publish_scores(runner: Runner, *, with_submission: bool) -> None:
+    stages = ("evaluate", "submit") if with_submission else ("evaluate",)
+    name = runner.competition.name
+
+    def metrics() -> bytes:
+        submission = cast("Submission", runner.value("submit")) if with_submission else None
+        return metrics_json(cast("Scores", runner.value("evaluate")), submission, competition=name)
+
+    _publish(runner, "reports", "metrics.json", stages, metrics)
+    _publish(runner, "models", "oof.csv", ("evaluate",), lambda: oof_csv(cast("Scores", runner.value("evaluate"))))
+
+
+def _publish_submission(runner: Runner) -> None:
+    path = _publish(runner, "reports", "submission.csv", ("submit",),
+                    lambda: cast("Submission", runner.value("submit")).csv)
+    sample = runner.competition.raw(runner.config.raw) / SOLUTION
+    say(f"{'':<11} {'ready':<18} upload {path.relative_to(runner.competition.root)} to the competition"
+        + (f", or score it here: make heldout NAME={runner.competition.name}" if sample.exists() else ""))
+
+
+def _publish_report(runner: Runner) -> None:
+    def render() -> bytes:
+        from pipeline.report.page import render_report  # noqa: PLC0415 - matplotlib, only to draw
+
+        parts = runner.parts("train")
+        libraries = cast("Mapping[str, str]", parts["libraries"])
+        settings = {key: str(value) for key, value in cast("Mapping[str, object]", parts["config"]).items()}
+        provenance = {**{name: runner.key(name)[:12] for name in STAGES}, **libraries, **settings}
+        facts = cast("ReportFacts", runner.value("report"))
+        return render_report(facts, competition=runner.competition.name, provenance=provenance)
+
+    _publish(runner, "reports", "report.html", ("report",), render, module="pipeline.report.page")
+
+
+def _publish(
+    runner: Runner, kind: str, name: str, stages: tuple[str, ...], render: Callable[[], bytes],
+    module: str = "pipeline.outputs",
+) -> Path:
+    publisher = Publisher(runner.competition.outputs(kind), root=runner.competition.root)
+    artifacts = {stage: runner.key(stage) for stage in STAGES if any(_needs(later, stage) for later in stages)}
+    key = key_of({"from": [runner.key(stage) for stage in stages], "code": dict(code_digest(module))})
+    return publisher.publish(name, key, artifacts, render)
+
+
+def _needs(stage: str, other: str) -> bool:
+    return stage == other or any(
+        source in STAGES and _needs(source, other) for source in STAGES[stage].inputs.values()
+    )
+
+
+def sweep(runner: Runner) -> None:
+    """Continue the study of this configuration and keep its winner."""
+    import optuna  # noqa: PLC0415 - 1 s that other commands do not pay
+
+    from pipeline.stages.search import search  # noqa: PLC0415
+
+    config, name = runner.config, runner.competition.name
+    runner.bring("preprocess")
+    design = cast("Design", runner.value("preprocess"))
+    key, store = runner.key("search"), runner.store(SEARCH)
+    with store.lock("search", key, on_wait="search      waiting   another process continues this study"):
+        study = open_study(store.folder, key, seed=config.search.seed)
+        before = len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+        say(f"{'search':<11} {'trial ' + str(before) + ' so far':<18} {study_file(store.folder, key).name}")
+        runtime, bar = runner.runtime(store, key, "search")
+
+        def tell(trial: optuna.trial.FrozenTrial) -> None:
+            score = f"{trial.value:.5f}" if trial.value is not None else "failed: the loss was not finite"
+            values = "  ".join(f"{k.partition('.')[2]} {_short(v)}" for k, v in trial.params.items())
+            bar.say(f"trial {trial.number:>4}  {score}  {values}")
+
+        with bar:
+            winner = search(
+                design, model=config.model, train=config.train, search=config.search, metric=config.metric,
+                study=study, runtime=runtime, on_trial=tell,
+            )
+        file = save_winner(store.folder, key, winner)
+    say(f"{'search':<11} best of {winner.trials:<10} {config.metric} {winner.score:.5f} in trial {winner.trial}; "
+        f"kept in {file.relative_to(runner.competition.root)}")
+    for setting, value in winner.values.items():
+        say(f"{'':<11} {setting} = {value}")
+    say(f"This score chose the winner, so it flatters it. Use it: "
+        f"make train submit NAME={name} SET=train.tuned=true")
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def predict_file(runner: Runner, source: Path, target: Path) -> None:
+    """Predict the rows of a CSV file; on the test file it gives submission.csv byte for byte (on a CPU)."""
+    runner.bring("train")
+    from pipeline.engine.networks import Network  # noqa: PLC0415 - torch, after the stages had their say
+    from pipeline.sources import read_csv  # noqa: PLC0415
+    from pipeline.stages.predict import predict, prepare_rows  # noqa: PLC0415
+    from pipeline.stages.submit import submission_csv  # noqa: PLC0415
+
+    dataset, design = cast("Dataset", runner.value("ingest")), cast("Design", runner.value("preprocess"))
+    fits = cast("Fits", runner.value("train"))
+    ids, rows, notices = prepare_rows(dataset, design, read_csv(source), id_column=runner.config.roles.id,
+                                      file=str(source))
+    for notice in notices:
+        say(f"{'predict':<11} notice: {notice.subject}: {notice.text}: {notice.count}")
+    predictions = predict(design, Network(**fits.network), fits.jobs, fits.weights, rows, runner.compute)
+    content = submission_csv(ids, predictions, header=dataset.submission_header, wanted=dataset.submission_ids)
+    try:
+        write_atomically(target, content)
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+    say(f"{'predict':<11} {len(ids)} rows -> {target}")
+
+
+def look_at_heldout(competition: Competition, resolved: Resolved) -> None:
+    """Score submission.csv on the sample's solution; the look is counted before it is told."""
+    from pipeline.heldout import score_heldout  # noqa: PLC0415 - numpy, only for this command
+
+    folder, roles = competition.outputs("reports"), resolved.config.roles
+    if not (folder / "submission.csv").exists():
+        raise DataError(f"{folder / 'submission.csv'}: not there yet; run `make submit NAME={competition.name}` first")
+    look = score_heldout(
+        competition.raw(resolved.config.raw), folder / "submission.csv", id_column=roles.id, target=roles.target,
+        looks_file=folder / "heldout.json",
+    )
+    say(look.sentence)
+
+
+def show_config(resolved: Resolved, *, origins: bool) -> None:
+    """Every setting as TOML would write it, and with `origins` where it came from."""
+    if not resolved.origins:
+        raise ConfigError("nothing is configured")
+    for key, origin in resolved.origins.items():
+        value = value_at(resolved.config, key)
+        shown = value if not isinstance(value, dict) else {k: v.model_dump(exclude_none=True) for k, v in value.items()}
+        line = f"{key} = {json.dumps(shown)}"
+        say(f"{line:<60}  # {origin}" if origins else line)

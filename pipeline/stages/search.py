@@ -1,0 +1,141 @@
+"""A design and a study -> better hyperparameters: trials are asked for in batches, each trial's folds in one pack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from optuna.trial import TrialState
+
+from pipeline.errors import TrainingError
+from pipeline.runtime import compute_always
+from pipeline.stages.learners import Candidate, build_blocks, fit_networks, network_of, outputs_of, with_values
+from pipeline.tables import Job, Winner
+from pipeline.tabular.metrics import loss
+from pipeline.tabular.targets import to_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import optuna
+
+    from pipeline.engine.fit import Fitted
+    from pipeline.runtime import Runtime
+    from pipeline.settings import Model, Range, Search, Train
+    from pipeline.stages.learners import Blocks
+    from pipeline.tables import Design
+
+DIVERGED = "diverged"  # a failed trial that was trained to an end, unlike one that was interrupted
+
+
+def search(
+    design: Design,
+    *,
+    model: Model,
+    train: Train,
+    search: Search,
+    metric: str,
+    study: optuna.Study,
+    runtime: Runtime,
+    on_trial: Callable[[optuna.trial.FrozenTrial], None] | None = None,
+) -> Winner:
+    """Continue the study until it holds `search.trials` finished trials; the best is the winner.
+
+    A trial is scored by the pooled out-of-fold loss of one seed. The first trial of a study is the configuration as
+    it stands. A trial whose loss is not finite is told as failed and counts. Stopped at any moment, told trials stay.
+    Raises TrainingError when no trial of the whole study could be scored.
+    """
+    base = Candidate(model, train.model_copy(update={"seeds": 1, "refit": False}))
+    folds = list(range(design.folds.count))
+    blocks = build_blocks(design, folds, runtime)
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(_as_it_stands(base, search.space))
+    first = _finished(study)
+    while (done := _finished(study)) < search.trials:
+        trials = [study.ask() for _ in range(min(search.parallel, search.trials - done))]
+        try:
+            candidates = [with_values(base, _suggest(trial, search.space)) for trial in trials]
+            jobs = [Job(number, fold, train.seed) for number in range(len(trials)) for fold in folds]
+            lent = replace(runtime, keep=compute_always, on_progress=_within(runtime, done - first, len(trials),
+                                                                            search.trials - first))
+            fitted = fit_networks(design, candidates, jobs, metric=metric, runtime=lent, blocks=blocks)
+        except BaseException:
+            for trial in trials:
+                study.tell(trial, state=TrialState.FAIL)
+            raise
+        for number, trial in enumerate(trials):
+            own = slice(number * len(folds), (number + 1) * len(folds))
+            value = _pooled_loss(design, candidates[number], jobs[own], fitted[own], blocks, metric)
+            if np.isfinite(value):
+                told = study.tell(trial, value)
+            else:
+                trial.set_user_attr(DIVERGED, value=True)
+                told = study.tell(trial, state=TrialState.FAIL)
+            if on_trial is not None:
+                on_trial(told)
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise TrainingError("no trial of the sweep had a finite loss; lower the upper end of search.space train.lr")
+    best = study.best_trial
+    return Winner(dict(best.params), float(study.best_value), best.number, _finished(study))
+
+
+def _finished(study: optuna.Study) -> int:
+    """Trials that ran to an end; one that was interrupted is asked for again by other numbers."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    return sum(trial.state == TrialState.COMPLETE or DIVERGED in trial.user_attrs for trial in trials)
+
+
+def _suggest(trial: optuna.Trial, space: Mapping[str, Range]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, dimension in space.items():
+        if dimension.choice is not None:
+            values[key] = trial.suggest_categorical(key, dimension.choice)
+        elif dimension.integer is not None:
+            values[key] = trial.suggest_int(key, *dimension.integer)
+        elif dimension.log is not None:
+            values[key] = trial.suggest_float(key, *dimension.log, log=True)
+        elif dimension.uniform is not None:
+            values[key] = trial.suggest_float(key, *dimension.uniform)
+    return values
+
+
+def _as_it_stands(base: Candidate, space: Mapping[str, Range]) -> dict[str, object]:
+    """The configuration's own values where the space holds them; the sampler fills in the others."""
+    sections = {"model": base.model.model_dump(), "train": base.train.model_dump()}
+    values: dict[str, object] = {}
+    for key, dimension in space.items():
+        section, leaf = key.split(".")
+        value = sections[section][leaf]
+        bounds = dimension.log or dimension.uniform or dimension.integer
+        if (bounds is not None and bounds[0] <= value <= bounds[1]) or value in (dimension.choice or ()):
+            values[key] = value
+    return values
+
+
+def _pooled_loss(
+    design: Design,
+    candidate: Candidate,
+    jobs: Sequence[Job],
+    fitted: Sequence[Fitted],
+    blocks: Blocks,
+    metric: str,
+) -> float:
+    network = network_of(candidate, design)
+    oof, scored = np.zeros(len(design.target)), np.zeros(len(design.target), dtype=bool)
+    for job, result in zip(jobs, fitted, strict=True):
+        valid = design.folds.valid[job.fold]
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid])
+        oof[valid] = to_target(design.target_states[job.fold], outputs)
+        scored[valid] = True
+    return loss(metric, design.target[scored], oof[scored])
+
+
+def _within(runtime: Runtime, done: int, batch: int, total: int) -> Callable[[int, int, str], None]:
+    """Progress of one batch as progress of the whole sweep, in epochs."""
+
+    def tell(epochs: int, of: int, what: str) -> None:
+        per_trial = of / batch
+        runtime.on_progress(round(done * per_trial) + epochs, round(total * per_trial), what)
+
+    return tell

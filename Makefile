@@ -80,6 +80,7 @@ docs: setup  ## run README's marked blocks, parse the others
 bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.speed --data $(or $(DATA),data/raw)
 	@$(PY) -m benchmarks.accuracy --data $(or $(DATA),data/raw)
+	@$(PY) -m benchmarks.main_job --data $(or $(DATA),data/raw)
 
 clean:  ## delete artifacts and outputs of NAME; raw data stay
 	@rm -rf "data/processed/$(NAME)" "models/$(NAME)" "reports/$(NAME)"

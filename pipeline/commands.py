@@ -158,7 +158,7 @@ def sweep(runner: Runner) -> None:
         study = open_study(store.folder, key, seed=config.search.seed)
         before = len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
         say(f"{'search':<11} {'trial ' + str(before) + ' so far':<18} {study_file(store.folder, key).name}")
-        runtime, bar = runner.runtime(store, key, "search")
+        runtime, bar = runner.runtime(store, key, "search", lines=False)
 
         def tell(trial: optuna.trial.FrozenTrial) -> None:
             score = f"{trial.value:.5f}" if trial.value is not None else "failed: the loss was not finite"

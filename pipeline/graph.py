@@ -87,7 +87,7 @@ def key_parts(
 ) -> dict[str, object]:
     """Everything an artifact depends on, in words: what `explain` compares and `key_of` hashes.
 
-    inputs: parameter -> the input's key, or the hashes of files.
+    inputs: the stage or other source -> its key, or the hashes of files.
     """
     ignored = NOT_IN_KEYS | (NOT_IN_SEARCH_KEYS if stage is SEARCH else set())
     settings = {

@@ -18,7 +18,7 @@ def status(runner: Runner) -> None:
     for name, stage in STAGES.items():
         fresh = runner.store(stage).find(name, runner.key(name))
         if fresh is not None:
-            say(f"{name:<11} fresh     made {fresh.created} in {fresh.seconds:.1f} s  {fresh.note}".rstrip())
+            say(f"{name:<11} fresh     made {fresh.created[:19]} in {fresh.seconds:.1f} s  {fresh.note}".rstrip())
             continue
         reasons = list(_reasons(runner, name))
         more = f" (and {len(reasons) - 1} more; `explain {name}` lists them)" if len(reasons) > 1 else ""
@@ -34,7 +34,7 @@ def explain(runner: Runner, name: str) -> None:
         parts = runner.parts(name)
         counts = [f"{len(part)} {kind}" for kind in ("inputs", "config", "code", "libraries")
                   if isinstance(part := parts[kind], dict)]
-        say(f"{name} is fresh: {fresh.payload.name}, made {fresh.created}; nothing changed among its "
+        say(f"{name} is fresh: {fresh.payload.name}, made {fresh.created[:19]} UTC; nothing changed among its "
             f"{', '.join(counts)} entries.")
         return
     say(f"{name} will be computed (key {key[:KEY_SHOWN]}):")

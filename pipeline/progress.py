@@ -14,10 +14,10 @@ def say(line: str) -> None:
 
 
 class Bar:
-    """A progress bar on a terminal's standard error; elsewhere one line for each pack that is begun."""
+    """A progress bar on a terminal's standard error; elsewhere, with `lines`, one line for each pack."""
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
+    def __init__(self, stage: str, *, lines: bool = True) -> None:
+        self._stage, self._lines = stage, lines
         self._bar: tqdm[None] | None = None
         self._shown = ""
 
@@ -33,7 +33,7 @@ class Bar:
     def update(self, done: int, total: int, what: str) -> None:
         """Show that `done` of `total` epochs are finished."""
         if not sys.stderr.isatty():
-            if what != self._shown:
+            if self._lines and what != self._shown:
                 say(f"{self._stage:<11} {'running':<18} {what}")
             self._shown = what
             return

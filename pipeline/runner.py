@@ -42,7 +42,7 @@ class Runner:
         """What the stage's key is made of, its inputs' keys included."""
         if name not in self._parts:
             stage = SEARCH if name == "search" else STAGES[name]
-            inputs = {parameter: self._input_key(source) for parameter, source in stage.inputs.items()}
+            inputs = {source: self._input_key(source) for source in stage.inputs.values()}
             self._parts[name] = key_parts(name, stage, self.config, inputs, self.compute)
         return self._parts[name]
 
@@ -79,9 +79,9 @@ class Runner:
             self._values[name] = self.store(STAGES[name]).load(manifest)
         return self._values[name]
 
-    def runtime(self, store: Store, key: str, what: str) -> tuple[Runtime, Bar]:
+    def runtime(self, store: Store, key: str, what: str, *, lines: bool = True) -> tuple[Runtime, Bar]:
         """What a stage may use while it runs: the device, a progress bar, and the store for finished parts."""
-        bar = Bar(what)
+        bar = Bar(what, lines=lines)
 
         def keep(part: str, compute: Callable[[], object]) -> object:
             part_key = key_of({"stage": key, "part": part})

@@ -91,7 +91,7 @@ class Store:
                 os.fsync(stream.fileno())
             manifest = Manifest(
                 stage=stage, key=key, payload=payload, size=temporary.stat().st_size, sha256=file_sha256(temporary),
-                seconds=seconds, created=datetime.now(UTC).isoformat(timespec="seconds"), parts=parts, note=note,
+                seconds=seconds, created=datetime.now(UTC).isoformat(timespec="microseconds"), parts=parts, note=note,
             )
             temporary.replace(payload)
             write_atomically(manifest.file, _to_json(manifest))
@@ -107,7 +107,7 @@ class Store:
     def newest(self, stage: str) -> Manifest | None:
         """The last artifact that was made for a stage, whatever its key: what `explain` compares with."""
         found = [m for m in self.manifests() if m.stage == stage]
-        return max(found, key=lambda m: (m.created, m.file.stat().st_mtime_ns), default=None)
+        return max(found, key=lambda m: m.created, default=None)
 
     def manifests(self) -> list[Manifest]:
         """Every readable manifest of this folder."""

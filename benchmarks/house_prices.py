@@ -1,0 +1,35 @@
+"""The house-price files as values, the way the stages make them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.config import Resolved, load_config
+from pipeline.devices import resolve_compute
+from pipeline.runtime import Runtime
+from pipeline.sources import find_files, read_tables
+from pipeline.stages.ingest import ingest
+from pipeline.stages.preprocess import preprocess
+from pipeline.tables import Dataset, Design
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def data_folder() -> Path:
+    """The folder that --data names: it holds house-prices/."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "raw", help="holds house-prices/train.csv …")
+    return parser.parse_args().data / "house-prices"
+
+
+def prepare(folder: Path, competition: str, *settings: str) -> tuple[Resolved, Dataset, Design, Runtime]:
+    """Config, ingested tables, design and CPU runtime of one of the house-price competitions."""
+    file = ROOT / "competitions" / f"{competition}.toml"
+    resolved = load_config(file.read_text(), file=file.name, settings=settings)
+    config = resolved.config
+    dataset = ingest(read_tables(find_files(folder)), roles=config.roles, metric=config.metric)
+    design = preprocess(
+        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
+    )
+    return resolved, dataset, design, Runtime(resolve_compute("cpu", 0, config.train.precision))

@@ -1,0 +1,170 @@
+"""The plain facts of a report: numbers, words and arrays that any renderer can lay out.
+
+Axis letters: N training rows, E epochs shown. Folds are numbered from 1, as in every published file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.tables import Compute, Floats, Integers, Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One judgement in words: the claim in a few, the detail in a sentence."""
+
+    claim: str
+    detail: str
+    is_good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What was seen and what to try next; `command` is typed as it stands, empty where there is nothing to type."""
+
+    seen: str
+    action: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What a reader in a hurry takes away. Means and spreads are over folds; the spread has ddof 1."""
+
+    model: str
+    metric: str
+    greater_is_better: bool
+    score: float  # pooled over all out-of-fold rows
+    fold_mean: float
+    fold_std: float  # NaN for a single fold
+    train_mean: float
+    pooled: Mapping[str, float]  # every reported metric, out-of-fold
+    baseline: Verdict
+    fit: Verdict
+    advice: tuple[Advice, ...]
+    honesty: str  # how often held-out rows were looked at, and what that does to the score
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRow:
+    """One fold. `gap` is by how much the metric is worse on validation rows; negative where it is better there."""
+
+    fold: int
+    rows: int
+    valid: Mapping[str, float]
+    train: Mapping[str, float]
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model or baseline, pooled and by fold."""
+
+    name: str
+    is_baseline: bool
+    pooled: Mapping[str, float]
+    by_fold: tuple[float, ...]  # the headline metric
+    fold_mean: float
+    fold_std: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A score over epochs: the mean over networks and where the middle 80 % of them lie."""
+
+    epochs: Integers  # [E], from 1; only those at which at least half of the networks were scored
+    mean: Floats  # [E]
+    low: Floats  # [E] 10th percentile
+    high: Floats  # [E] 90th percentile
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """How the networks of the folds learned; refits on all rows have no validation rows and are left out."""
+
+    valid: Band
+    train: Band
+    best_epochs: tuple[int, ...]  # of each network, from 1
+    networks: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowErrors:
+    """Every training row: what it was, what the network that never saw it said, and by how much it erred.
+
+    errors: log(predicted / actual) under log_rmse, the difference of log(1 + y) under rmsle, else predicted - actual.
+    """
+
+    fold: Integers  # [N], 0 where no fold scores
+    actual: Floats  # [N]
+    predicted: Floats  # [N], NaN where no fold scores
+    errors: Floats  # [N], NaN where no fold scores
+    in_logs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LargeError:
+    """A row the model is far off on; `share` is its part of the metric's total (squared or absolute) error."""
+
+    id: str
+    fold: int
+    actual: float
+    predicted: float
+    error: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageNotice:
+    """A notice and the stage that gave it."""
+
+    stage: str
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was trained on what, where and how long."""
+
+    compute: Compute
+    networks: int
+    refits: int
+    seeds: int
+    folds: int
+    train_rows: int
+    test_rows: int
+    unscored_rows: int
+    columns: int  # of the matrix
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The submission file, already checked."""
+
+    header: tuple[str, str]
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """Everything the report says."""
+
+    headline: Headline
+    upload: Upload
+    folds: tuple[FoldRow, ...]
+    models: tuple[ModelRow, ...]  # ours first, then baselines, best first
+    seed_scores: tuple[float, ...]
+    curves: Curves
+    rows: RowErrors
+    largest: tuple[LargeError, ...]
+    validation_looks: int
+    notices: tuple[StageNotice, ...]
+    run: Run

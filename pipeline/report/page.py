@@ -1,0 +1,100 @@
+"""The facts -> one HTML file that needs nothing but itself: no script, no link, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from pipeline.report.figures import draw_figures
+from pipeline.report.tables import (
+    Table,
+    error_table,
+    fold_table,
+    model_table,
+    notice_table,
+    run_table,
+    seed_table,
+)
+from pipeline.report.text import clean, count, number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.facts import Headline, ReportFacts
+
+HERE = Path(__file__).resolve().parent
+ASSETS = ("page.html.j2", "page.css")
+BESIDE = ("r2", "rmse", "mae")  # said beside the headline metric
+LONGEST_TITLE = 80
+
+
+def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[str, str]) -> bytes:
+    """Lay the facts out; the same arguments give the same bytes.
+
+    provenance: further lines of "How it was computed", in their order, such as library versions.
+    """
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("page.html.j2")
+    page = template.render(
+        title=clean(competition, LONGEST_TITLE),
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        headline=_headline(facts),
+        pictures=[
+            {
+                "title": picture.title,
+                "caption": picture.caption,
+                "wide": picture.is_wide,
+                "markup": Markup(picture.markup),
+            }  # noqa: S704, E501
+            for picture in draw_figures(facts)
+        ],
+        tables=_tables(facts, provenance),
+    )
+    return page.encode()
+
+
+def assets_sha256() -> str:
+    """What the template and the style sheet hold: part of what a rendered page was made from."""
+    return hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in ASSETS)).hexdigest()
+
+
+def _headline(facts: ReportFacts) -> dict[str, object]:
+    headline, upload = facts.headline, facts.upload
+    metric = clean(headline.metric, LONGEST_TITLE)
+    spread = f"{number(headline.fold_mean, 4)} ± {number(headline.fold_std, 3)}"
+    return {
+        "model": clean(headline.model, LONGEST_TITLE),
+        "metric": metric,
+        "better": "higher is better" if headline.greater_is_better else "lower is better",
+        "score": number(headline.score),
+        "spread": f"mean of {count(len(facts.folds), 'fold')} {spread}",
+        "beside": _beside(headline),
+        "baseline": headline.baseline,
+        "fit": headline.fit,
+        "fit_numbers": f"training {number(headline.train_mean, 4)}, validation {number(headline.fold_mean, 4)}",
+        "rows": count(upload.rows, "row"),
+        "header": clean(",".join(upload.header), LONGEST_TITLE),
+        "sha256": upload.sha256,
+        "advice": headline.advice,
+        "honesty": headline.honesty,
+    }
+
+
+def _beside(headline: Headline) -> str:
+    names = [name for name in BESIDE if name in headline.pooled and name != headline.metric]
+    labels = {"r2": "R²", "rmse": "RMSE", "mae": "MAE"}
+    return " · ".join(f"{labels[name]} {number(headline.pooled[name], 4)}" for name in names)
+
+
+def _tables(facts: ReportFacts, provenance: Mapping[str, str]) -> list[Table]:
+    tables = [fold_table(facts), model_table(facts), seed_table(facts), error_table(facts), notice_table(facts)]
+    return [table for table in (*tables, run_table(facts, provenance)) if table.rows]

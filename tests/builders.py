@@ -1,0 +1,117 @@
+"""Small generated jobs, tables and designs that a reader can check by hand, shared by the tests."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline.engine.draws import job_key
+from pipeline.engine.networks import Network
+from pipeline.engine.optimizers import AdamRule
+from pipeline.engine.packing import Assignment
+from pipeline.runtime import Runtime
+from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
+from pipeline.stages.ingest import ingest
+from pipeline.stages.preprocess import preprocess
+from pipeline.tables import Compute, RawTables
+
+# --- the engine
+
+SMALL_NETWORK = Network(inputs=3, hidden=(5, 4), activation="relu", init="pytorch", init_scale=0.01)
+PLAIN_ADAMW = AdamRule(decoupled=True, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8)
+PLAIN_JOB = Assignment(
+    key=job_key(0, 0),
+    network=SMALL_NETWORK,
+    train_rows=np.arange(10),
+    valid_rows=np.arange(10, 14),
+    rule=PLAIN_ADAMW,
+    lr=0.01,
+    schedule="constant",
+    loss="mse",
+    dropout=0.0,
+    epochs=5,
+    batch_size=4,
+    patience=0,
+    restore_best=True,
+)
+
+
+def job(**changes):
+    """Ten training rows in batches of 4 (3 steps an epoch), 5 epochs, no dropout; with the given changes."""
+    return replace(PLAIN_JOB, **changes)
+
+
+def rows_and_target(rows=40, inputs=3, *, dtype=torch.float64, seed=0):
+    """Standard normal rows [R, D] and a target [R] that bends along the first column."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(rows, inputs, generator=generator, dtype=torch.float64)
+    target = matrix[:, 0] ** 2 - matrix[:, -1] + 0.1 * torch.randn(rows, generator=generator, dtype=torch.float64)
+    return matrix.to(dtype), target.to(dtype)
+
+
+# --- tables
+
+
+def table(text):
+    """A frame of texts from CSV lines, as `sources.read_csv` gives it."""
+    return pd.read_csv(io.StringIO(text.replace(" ", "")), dtype=str, keep_default_na=False)
+
+
+def raw_tables(train, test, sample=None):
+    """RawTables from CSV texts; the files are called train.csv, test.csv and sample.csv."""
+    return RawTables(
+        train=table(train),
+        test=table(test),
+        sample=None if sample is None else table(sample),
+        train_file="train.csv",
+        test_file="test.csv",
+        sample_file=None if sample is None else "sample.csv",
+    )
+
+
+def csv_of(frame):
+    """CSV text of a frame."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def generated_frames(train_rows=30, test_rows=8, seed=0):
+    """A train and a test frame: Id, two numerics with gaps, a colour with gaps, and y around 100."""
+    random = np.random.default_rng(seed)
+    rows = train_rows + test_rows
+    area, age = random.normal(50, 10, rows).round(2), random.integers(0, 30, rows).astype(float)
+    colour = random.choice(np.array(["red", "green", "blue", None], dtype=object), rows)
+    y = (2 * area + 3 * (colour == "red") + random.normal(0, 1, rows)).round(3)
+    age[random.random(rows) < 0.2] = np.nan
+    ids = [f"r{row}" for row in range(rows)]
+    frame = pd.DataFrame({"Id": ids, "area": area, "age": age, "colour": colour, "y": y})
+    return frame[:train_rows], frame[train_rows:].drop(columns="y").reset_index(drop=True)
+
+
+def generated_dataset(train_rows=30, test_rows=8, *, metric="rmse", seed=0):
+    """The generated frames, ingested."""
+    train, test = generated_frames(train_rows, test_rows, seed)
+    return ingest(raw_tables(csv_of(train), csv_of(test)), roles=Schema(id="Id", target="y"), metric=metric)
+
+
+def design_of(dataset, *, metric="rmse", folds=3, shuffle=True, preparation=None, target=None):
+    """The design of a dataset: 3 shuffled folds, statistics per fold."""
+    return preprocess(
+        dataset,
+        preprocess=preparation or Preprocess(),
+        target=target or Target(),
+        folds=FoldSettings(count=folds, shuffle=shuffle),
+        metric=metric,
+    )
+
+
+# --- training
+
+SMALL_MODEL = Model(depth=1, width=6, dropout=0.1)
+SHORT_TRAINING = Train(epochs=4, batch_size=8, lr=0.02, seeds=2, precision="fp64")
+
+
+def on_cpu(precision="fp32", **lent):
+    """One thread of a CPU, as the shell lends it."""
+    return Runtime(Compute(device="cpu", threads=1, precision=precision), **lent)

@@ -1,0 +1,25 @@
+"""What every test needs: the shared builders on the path, hypothesis that draws the same examples on every run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile(
+    "foldpack", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("foldpack")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """One torch thread, and the number that was before afterwards; some stages set it for the whole process."""
+    import torch  # noqa: PLC0415 - a second that other tests do not pay
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,344 @@
+"""The training loop: alone equals company, and company equals a plain loop with nn.Linear and torch.optim."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from builders import SMALL_NETWORK, job, rows_and_target
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
+from pipeline.engine.fit import fit
+from pipeline.engine.init import initial_tensors
+from pipeline.engine.networks import Network
+from pipeline.engine.optimizers import AdamRule
+from pipeline.engine.schedules import SCHEDULES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+MATRIX, TARGET = rows_and_target(rows=60)
+ADAM_L2 = AdamRule(decoupled=False, weight_decay=0.1, beta1=0.8, beta2=0.99, epsilon=1e-6)
+ADAMW = AdamRule(decoupled=True, weight_decay=0.2, beta1=0.9, beta2=0.999, epsilon=1e-8)
+ROW_LOSSES = {"mse": nn.MSELoss(), "mae": nn.L1Loss(), "huber": nn.HuberLoss()}
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+def judge(position, rows, outputs):
+    """Mean squared error on the rows it is handed."""
+    return float(np.mean((outputs - TARGET.numpy()[rows]) ** 2))
+
+
+def fit_all(jobs, *, dtype=torch.float64, judge=judge, **options):
+    return fit(jobs, MATRIX.to(dtype), TARGET.to(dtype), judge=judge, **options)
+
+
+def assert_same(found, expected, tolerance):
+    """Weights to the tolerance; epochs, their choice and the reason for stopping exactly."""
+    for tensor, oracle in zip(found.tensors, expected.tensors, strict=True):
+        np.testing.assert_allclose(tensor, oracle, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(found.curve.valid, expected.curve.valid, rtol=max(tolerance, 1e-12) * 10)
+    assert (found.curve.best_epoch, found.curve.stopped) == (expected.curve.best_epoch, expected.curve.stopped)
+
+
+def assert_same_bits(found, expected):
+    """Every number of the weights, bit for bit."""
+    for tensor, oracle in zip(found.tensors, expected.tensors, strict=True):
+        assert tensor.tobytes() == oracle.tobytes()
+
+
+# --- against a plain loop
+
+
+def train_slowly(own):
+    """One network as everyone writes it: nn.Linear, torch.optim, a loss's mean over each batch, a validation look.
+
+    Row order and dropout are drawn for this job alone, at its own width. Returns weights and score of every epoch.
+    """
+    key = torch.tensor([own.key])
+    initial = initial_tensors(own.network, key, torch.float64)
+    linears = [nn.Linear(*sizes, dtype=torch.float64) for sizes in own.network.layer_sizes]
+    for layer, linear in enumerate(linears):
+        linear.weight.data, linear.bias.data = initial[2 * layer][0].T.clone(), initial[2 * layer + 1][0, 0].clone()
+    rule, rows = own.rule, torch.tensor(own.train_rows)
+    optimizer = (torch.optim.AdamW if rule.decoupled else torch.optim.Adam)(
+        [p for linear in linears for p in linear.parameters()],
+        betas=(rule.beta1, rule.beta2), eps=rule.epsilon, weight_decay=rule.weight_decay,
+    )  # fmt: skip
+    draws, activation = DropoutDraws(torch.tensor([own.dropout]), torch.float64), ACTIVATIONS[own.network.activation]()
+    rates, step, weights, scores = own.lr * SCHEDULES[own.schedule](own.steps), 0, [], []
+
+    def outputs(batch, at=None):
+        for layer, linear in enumerate(linears[:-1]):
+            batch = activation(linear(batch))
+            batch = batch if at is None else draws.apply(batch[None], stream(key, 3, at, layer))[0]
+        return linears[-1](batch).squeeze(-1)
+
+    for epoch in range(own.epochs):
+        order = rows[permutations(stream(key, 2, epoch), torch.tensor([len(rows)]), len(rows))[0]]
+        for batch in order.split(own.batch_size):
+            optimizer.param_groups[0]["lr"] = rates[step]
+            optimizer.zero_grad()
+            ROW_LOSSES[own.loss](outputs(MATRIX[batch], step), TARGET[batch]).backward()
+            optimizer.step()
+            step += 1
+        weights.append([p.detach().numpy().copy() for linear in linears for p in (linear.weight.T, linear.bias[None])])
+        scores.append(judge(0, own.valid_rows, outputs(MATRIX[own.valid_rows]).detach().numpy()))
+    return weights, scores
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rule": ADAMW, "schedule": "one_cycle", "lr": 0.05},
+        {"rule": ADAM_L2, "schedule": "cosine"},
+        {"loss": "mae", "train_rows": np.arange(0, 26, 2)},
+        {"loss": "huber", "batch_size": 7},
+        {"dropout": 0.3},
+        {"network": Network(3, (), "relu", "normal", 0.01)},
+        {"network": Network(3, (6,), "tanh", "xavier_uniform", 0.01), "dropout": 0.5},
+        {"network": Network(3, (6, 6, 6), "silu", "kaiming_normal", 0.01)},
+        {"batch_size": 64},
+        {"train_rows": np.array([3])},
+    ],
+    ids=lambda changes: "-".join(changes) or "plain",
+)
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_a_job_equals_a_plain_training_loop(changes, restore_best):
+    """Ten rows in batches of 4, 4 and 2 (and other shapes): weights, scores and best epoch of the slow loop above."""
+    own = job(**{"epochs": 6, "lr": 0.02, "valid_rows": np.arange(30, 50)} | changes, restore_best=restore_best)
+    weights, scores = train_slowly(own)
+    chosen = int(np.argmin(scores)) if restore_best else own.epochs - 1
+    [found] = fit_all([own])
+    assert found.curve.best_epoch == chosen
+    assert found.curve.stopped == "finished"
+    np.testing.assert_allclose(found.curve.valid, scores, rtol=1e-10)
+    for tensor, oracle in zip(found.tensors, weights[chosen], strict=True):
+        np.testing.assert_allclose(tensor, oracle, rtol=1e-9, atol=1e-12)
+
+
+# --- alone equals company
+
+# one shape; everything that may differ inside a pack does: rows 5 to 25 (2 to 7 steps an epoch), 2 to 12 epochs
+POOL = [
+    job(key=job_key(0, 0), train_rows=np.arange(25), valid_rows=np.arange(40, 60), epochs=7, lr=0.02),
+    job(key=job_key(0, 1), train_rows=np.arange(5, 18), valid_rows=np.arange(30, 33), epochs=12, dropout=0.4),
+    job(key=job_key(1, 0), train_rows=np.arange(5), valid_rows=np.arange(20, 60), epochs=2, rule=ADAMW, lr=0.1),
+    job(key=job_key(1, 1), train_rows=np.arange(0, 60, 3), valid_rows=np.arange(1, 60, 3), epochs=10, rule=ADAM_L2,
+        schedule="one_cycle", lr=0.05, patience=2),
+    job(key=job_key(2, 0), train_rows=np.arange(12), valid_rows=np.arange(12, 60), epochs=9, lr=0.3, patience=1,
+        dropout=0.1, schedule="cosine"),
+    job(key=job_key(2, 1), train_rows=np.arange(40, 56), valid_rows=np.arange(0), epochs=6, dropout=0.25,
+        restore_best=False, rule=ADAMW),
+]  # fmt: skip
+compositions = st.lists(st.sampled_from(range(len(POOL))), min_size=1, max_size=8)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Each job of the pool trained by itself, in both precisions."""
+    return {(dtype, i): fit_all([own], dtype=dtype)[0]
+            for dtype in (torch.float32, torch.float64) for i, own in enumerate(POOL)}  # fmt: skip
+
+
+def test_the_pool_covers_early_leavers_and_patience(alone):
+    """Its jobs end after different numbers of steps, one of them by patience: else the laws below say little."""
+    ends = {i: len(alone[torch.float64, i].curve.valid) * own.steps_per_epoch for i, own in enumerate(POOL)}
+    assert len(set(ends.values())) >= 5
+    assert max(ends.values()) >= 48
+    assert "patience" in {alone[torch.float64, i].curve.stopped for i in range(len(POOL))}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
+@settings(max_examples=40)
+@given(chosen=compositions)
+def test_a_job_trains_the_same_alone_and_in_any_company(alone, dtype, tolerance, chosen):
+    """Packs of any composition and order, twins included: up to 49 steps later the weights are those trained alone."""
+    for i, found in zip(chosen, fit_all([POOL[i] for i in chosen], dtype=dtype), strict=True):
+        assert_same(found, alone[dtype, i], tolerance)
+
+
+def test_early_leavers_change_nothing_for_those_who_stay(alone):
+    """Job 1 trains on for 12 epochs while its neighbours leave one after the other, before and behind it."""
+    leavers = [job(key=9 + epochs, epochs=epochs, train_rows=np.arange(8)) for epochs in (1, 2, 3, 5, 8)]
+    for place in range(len(leavers) + 1):
+        found = fit_all([*leavers[:place], POOL[1], *leavers[place:]])[place]
+        assert_same(found, alone[torch.float64, 1], 1e-9)
+
+
+def test_candidates_of_one_fold_and_seed_start_alike_and_see_the_same_batches():
+    """The same key with another lr: equal first gradients, so the first Adam step differs by the ratio of the lrs."""
+    initial = initial_tensors(SMALL_NETWORK, torch.tensor([job_key(0, 0)]), torch.float64)[0][0].numpy()
+    slow, fast = fit_all([job(epochs=1, batch_size=10, lr=1e-3), job(epochs=1, batch_size=10, lr=2e-3)], judge=None)
+    np.testing.assert_allclose(fast.tensors[0] - initial, 2 * (slow.tensors[0] - initial), rtol=1e-9, atol=1e-15)
+
+
+# --- a model that turns NaN
+
+
+def wild(**changes):
+    """A job whose lr throws its weights to 1e100 at the first step and its loss to infinity at the second."""
+    return job(key=job_key(5, 5), lr=1e100, **changes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_models_nan_changes_no_bit_of_the_others(dtype, place):
+    """The same pack with a neighbour that turns NaN, and with a calm one that leaves at the same step."""
+    others = [POOL[0], POOL[1]]
+    at_epoch = len(fit_all([wild(epochs=9)], dtype=dtype)[0].curve.valid)
+    calm = job(key=job_key(5, 5), epochs=at_epoch)
+    with_nan = fit_all([*others[:place], wild(epochs=9), *others[place:]], dtype=dtype)
+    without = fit_all([*others[:place], calm, *others[place:]], dtype=dtype)
+    assert with_nan.pop(place).curve.stopped == "not finite"
+    without.pop(place)
+    for found, expected in zip(with_nan, without, strict=True):
+        assert_same_bits(found, expected)
+
+
+def test_a_model_that_turns_nan_leaves_with_the_weights_it_had():
+    """In its first epoch: the initial ones. Later: those of its best epoch before; never a number that is not finite."""
+    [first] = fit_all([wild(epochs=9)], dtype=torch.float32)
+    assert first.curve.stopped == "not finite"
+    assert len(first.curve.valid) == 1
+    initial = initial_tensors(SMALL_NETWORK, torch.tensor([job_key(5, 5)]), torch.float32)
+    for tensor, start in zip(first.tensors, initial, strict=True):
+        assert np.array_equal(tensor, start[0].numpy())
+
+    poisoned, epochs = TARGET.clone(), itertools.count()
+
+    def poison_after_two_epochs(position, rows, outputs):
+        epoch = next(epochs)
+        if epoch == 1:
+            poisoned[:] = float("nan")
+        return 1.0 + epoch
+
+    [later] = fit([job(epochs=9)], MATRIX, poisoned, judge=poison_after_two_epochs)
+    assert (later.curve.stopped, len(later.curve.valid), later.curve.best_epoch) == ("not finite", 3, 0)
+    assert_same_bits(later, fit_all([job(epochs=1)])[0])
+
+
+# --- which weights are kept, and when training ends
+
+
+def scripted(*losses):
+    """A judge that reads its scores from a script instead of looking at the outputs."""
+    script = iter(losses)
+    return lambda position, rows, outputs: next(script)
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept", "run"),
+    [
+        ([5, 4, 3, 2, 1], 4, 5),
+        ([5, 1, 3, 4, 2], 1, 5),
+        ([1, 1, 1, 1, 1], 0, 5),
+        ([np.inf, np.inf, 3, 2, np.inf], 3, 5),
+        ([np.inf] * 5, 4, 5),
+    ],
+)
+def test_the_best_epochs_weights_are_kept(losses, kept, run):
+    """By a script: the first lowest score wins, a tie changes nothing, and infinity is beaten by any number."""
+    [found] = fit_all([job()], judge=scripted(*losses))
+    assert (found.curve.best_epoch, len(found.curve.valid)) == (kept, run)
+    [expected] = fit_all([job(epochs=kept + 1, restore_best=False)])
+    assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("patience", "losses", "epochs_run", "kept"),
+    [
+        (1, [3, 2, 2, 9, 9, 9, 9, 9], 3, 1),
+        (2, [3, 2, 4, 1, 5, 5, 9, 9], 6, 3),
+        (3, [1, 2, 3, 4, 9, 9, 9, 9], 4, 0),
+        (3, [8, 7, 6, 5, 4, 3, 2, 1], 8, 7),
+        (0, [1, 2, 3, 4, 5, 6, 7, 8], 8, 0),
+    ],
+)
+def test_patience_counts_epochs_without_a_better_score(patience, losses, epochs_run, kept):
+    """By a script: training stops after `patience` epochs that did not beat the best, and the best is kept."""
+    [found] = fit_all([job(epochs=8, patience=patience)], judge=scripted(*losses))
+    assert len(found.curve.valid) == epochs_run
+    assert found.curve.stopped == ("patience" if epochs_run < 8 else "finished")
+    assert found.curve.best_epoch == kept
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_a_job_without_validation_rows_trains_to_the_end(patience, restore_best):
+    """There is no score to wait for: all five epochs, the last weights, and NaN as scores, whatever its neighbour."""
+    refit = job(valid_rows=np.arange(0), patience=patience, restore_best=restore_best)
+    [expected] = fit_all([job(restore_best=False)])
+    for found in (fit_all([refit])[0], fit_all([job(key=3), refit])[1], fit_all([refit], judge=None)[0]):
+        assert found.curve.stopped == "finished"
+        assert found.curve.best_epoch == 4
+        assert len(found.curve.valid) == 5
+        assert np.isnan(found.curve.valid).all()
+        for tensor, oracle in zip(found.tensors, expected.tensors, strict=True):
+            np.testing.assert_allclose(tensor, oracle, rtol=1e-10)
+
+
+# --- what is reported
+
+
+def test_training_rows_are_scored_at_about_the_asked_number_of_epochs():
+    """Three points over five epochs: the first, the middle and the last; NaN elsewhere, and everywhere by default."""
+    [found] = fit_all([job()], train_curve_points=3)
+    assert np.isfinite(found.curve.train).tolist() == [True, False, True, False, True]
+    assert np.isnan(fit_all([job()])[0].curve.train).all()
+
+
+def test_training_and_validation_scores_are_of_the_jobs_own_rows():
+    """The judge of a mixed pack sees each job's rows, unpadded, and outputs that reproduce the curve's last point."""
+    seen = Counter()
+
+    def note(position, rows, outputs):
+        own = POOL[position]
+        assert len(outputs) == len(rows)
+        assert np.array_equal(rows, own.valid_rows) or np.array_equal(rows, own.train_rows)
+        seen[position] += 1
+        return judge(position, rows, outputs)
+
+    results = fit_all(POOL, judge=note, train_curve_points=100)
+    for position, (own, found) in enumerate(zip(POOL, results, strict=True)):
+        looks = 2 if len(own.valid_rows) else 1
+        assert seen[position] == looks * len(found.curve.valid)
+
+
+def test_scoring_in_slices_gives_the_same_scores(monkeypatch):
+    """Eleven rows gathered at a time instead of all: the same curve and the same best weights."""
+    whole = fit_all(POOL[:4])
+    monkeypatch.setattr("pipeline.engine.fit.VALUES_AT_A_TIME", 11 * 3 * 4)
+    for found, expected in zip(fit_all(POOL[:4]), whole, strict=True):
+        assert_same(found, expected, 1e-12)
+
+
+def test_progress_counts_every_finished_epoch_of_every_network():
+    """The calls add up to the epochs that were run, early leavers' fewer ones included."""
+    told = []
+    results = fit_all(POOL, on_progress=told.append)
+    assert sum(told) == sum(len(found.curve.valid) for found in results)
+
+
+def test_the_same_pack_twice_gives_the_same_bits():
+    """Nothing is drawn from a generator that moves on."""
+    for first, second in zip(fit_all(POOL, dtype=torch.float32), fit_all(POOL, dtype=torch.float32), strict=True):
+        assert_same_bits(first, second)
+
+
+def test_jobs_of_two_shapes_do_not_share_a_pack():
+    """A planner's bug is caught before a tensor is stacked."""
+    with pytest.raises(AssertionError, match="share shape, batch and loss"):
+        fit_all([job(), job(batch_size=5)])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains_the_same_networks():
+    """The whole pool in fp64 on both devices."""
+    found = fit(POOL, MATRIX.cuda(), TARGET.cuda(), judge=judge)
+    for own, expected in zip(found, fit_all(POOL), strict=True):
+        assert_same(own, expected, 1e-8)

@@ -1,0 +1,66 @@
+"""Which jobs share a program."""
+
+import numpy as np
+import pytest
+from builders import SMALL_NETWORK, job
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.engine.networks import Network
+from pipeline.engine.packing import CPU_PACK, plan_packs
+
+WIDE = Network(inputs=3, hidden=(50,), activation="relu", init="pytorch", init_scale=0.01)
+jobs_strategy = st.lists(
+    st.builds(
+        job,
+        network=st.sampled_from([SMALL_NETWORK, WIDE]),
+        batch_size=st.sampled_from([4, 8]),
+        loss=st.sampled_from(["mse", "mae"]),
+        lr=st.sampled_from([0.1, 0.01]),
+    ),
+    max_size=40,
+)
+
+
+@given(jobs_strategy, st.integers(0, 12), st.booleans())
+def test_packs_hold_every_job_once_and_only_jobs_of_one_shape(jobs, pack_size, on_gpu):
+    """No pack is empty or above the limit, and packs of a shape differ by less than the number of packs."""
+    packs = plan_packs(jobs, on_gpu=on_gpu, pack_size=pack_size)
+    assert sorted(position for pack in packs for position in pack) == list(range(len(jobs)))
+    for pack in packs:
+        assert 1 <= len(pack) <= (pack_size or (CPU_PACK if not on_gpu else len(jobs)))
+        assert len({jobs[position].shape for position in pack}) == 1
+
+
+def test_packs_of_a_shape_are_as_few_and_as_even_as_can_be():
+    """25 jobs at most 10 a pack: three packs of 9, 9 and 7, in the order of the jobs."""
+    packs = plan_packs([job()] * 25, on_gpu=False)
+    assert [len(pack) for pack in packs] == [9, 9, 7]
+    assert sum(packs, []) == list(range(25))
+    assert plan_packs([], on_gpu=False) == []
+
+
+def test_hyperparameters_that_leave_the_graph_alone_do_not_split_packs():
+    """lr, schedule, dropout, epochs, patience, rows and keys may differ inside a pack; width, batch and loss may not."""
+    alike = [
+        job(), job(lr=1.0), job(schedule="cosine"), job(dropout=0.5), job(epochs=9), job(patience=2), job(key=7),
+        job(train_rows=np.arange(3)), job(restore_best=False),
+    ]  # fmt: skip
+    assert len(plan_packs(alike, on_gpu=False)) == 1
+    apart = [job(), job(network=WIDE), job(batch_size=5), job(loss="huber")]
+    assert len(plan_packs(apart, on_gpu=False)) == 4
+
+
+def test_a_gpu_takes_as_many_networks_as_its_memory_allows():
+    """4 GiB / (4 bytes x 5 copies x 200 000 001 parameters) = 1.07: one a pack; never none."""
+    huge = Network(inputs=100_000_000, hidden=(), activation="relu", init="pytorch", init_scale=0.01, outputs=2)
+    assert [len(pack) for pack in plan_packs([job(network=huge)] * 3, on_gpu=True)] == [1, 1, 1]
+    assert [len(pack) for pack in plan_packs([job()] * 1000, on_gpu=True)] == [1000]
+
+
+@pytest.mark.parametrize(("rows", "steps_per_epoch"), [(1, 1), (4, 1), (5, 2), (10, 3), (12, 3)])
+def test_a_last_partial_batch_is_a_step(rows, steps_per_epoch):
+    """Batches of 4, five epochs."""
+    own = job(train_rows=np.arange(rows), epochs=5)
+    assert own.steps_per_epoch == steps_per_epoch
+    assert own.steps == 5 * steps_per_epoch

@@ -62,7 +62,7 @@ status: setup  ## what is fresh, stale or absent, and why
 	@$(RUN) status $(NAME) $(OPTIONS)
 
 test: setup  ## the core suite
-	@$(PY) -m pytest -m "not slow and not network"
+	@$(PY) -m pytest -m "not slow and not network and not docs"
 
 test-long: setup  ## the slow tests and those that fetch
 	@$(PY) -m pytest -m "slow or network"
@@ -75,7 +75,7 @@ check: setup  ## ruff, mypy, the core suite, README's blocks
 	@$(MAKE) --no-print-directory docs
 
 docs: setup  ## run README's marked blocks, parse the others
-	@$(PY) -m pytest -m docs tests/docs
+	@$(PY) -m pytest -m docs
 
 bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.speed --data $(or $(DATA),data/raw)

@@ -6,13 +6,17 @@ python -m benchmarks.accuracy --data DIR     (the stated figures hold for Kaggle
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.house_prices import data_folder, prepare
 from benchmarks.record import record
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.train import train
-from pipeline.tables import Scores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.tables import Scores
 
 
 def main() -> None:
@@ -34,7 +38,10 @@ def textbook(folder: Path) -> list[dict[str, object]]:
     """331 columns; mean log-RMSE over folds .170 ± .003 on validation and .165 ± .003 on training rows."""
     scores, columns = scores_of(folder, "house-prices-textbook")
     folds = scores.models["linear"].folds
-    valid, rows = statistics.mean(f.valid["log_rmse"] for f in folds), statistics.mean(f.train["log_rmse"] for f in folds)
+    valid, rows = (
+        statistics.mean(f.valid["log_rmse"] for f in folds),
+        statistics.mean(f.train["log_rmse"] for f in folds),
+    )
     return [
         {"what": "textbook, columns", "value": columns, "wanted": "331"},
         {"what": "textbook, mean valid log_rmse", "value": round(valid, 5), "wanted": ".170 +- .003"},
@@ -50,7 +57,11 @@ def classic(folder: Path, *, first_seed: int) -> list[dict[str, object]]:
     return [
         {"what": f"{label}, single, mean", "value": round(single, 5), "wanted": "<= .1225"},
         {"what": f"{label}, bag", "value": round(bag, 5), "wanted": "<= .1185"},
-        {"what": f"{label}, ridge beside it", "value": round(scores.baselines["ridge"].oof["log_rmse"], 5), "wanted": ""},
+        {
+            "what": f"{label}, ridge beside it",
+            "value": round(scores.baselines["ridge"].oof["log_rmse"], 5),
+            "wanted": "",
+        },
     ]
 
 

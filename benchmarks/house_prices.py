@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.config import Resolved, load_config
 from pipeline.devices import resolve_compute
@@ -11,7 +12,9 @@ from pipeline.runtime import Runtime
 from pipeline.sources import find_files, read_tables
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
-from pipeline.tables import Dataset, Design
+
+if TYPE_CHECKING:
+    from pipeline.tables import Dataset, Design
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -51,7 +51,11 @@ def _seconds(root: Path, *commands: str) -> float:
     started = time.perf_counter()
     for command in commands:
         subprocess.run(
-            [sys.executable, "-m", "pipeline", command], cwd=root, check=True, stdout=subprocess.DEVNULL, env=environment
+            [sys.executable, "-m", "pipeline", command],
+            cwd=root,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=environment,
         )
     return time.perf_counter() - started
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import platform
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def record(benchmark: str, rows: list[dict[str, object]]) -> Path:
     """Append rows to results/BENCHMARK.csv with date and machine, and print them."""
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{benchmark}.csv"
-    stamped = [{"date": datetime.datetime.now(datetime.UTC).date(), "machine": machine(), **row} for row in rows]
+    stamped = [{"date": dt.datetime.now(dt.UTC).date(), "machine": machine(), **row} for row in rows]
     new = not file.exists()
     with file.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, list(stamped[0]), lineterminator="\n")

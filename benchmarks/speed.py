@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -16,12 +16,16 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.house_prices import data_folder, prepare
 from benchmarks.record import record
 from pipeline.engine.fit import fit
-from pipeline.engine.networks import Network
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.packing import Assignment
-from pipeline.runtime import Runtime
 from pipeline.stages.learners import build_blocks
-from pipeline.tables import Design
+from pipeline.tables import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.runtime import Runtime
+    from pipeline.tables import Design
 
 RUNS = 7
 CASES = {  # name -> hidden widths, epochs a run, lr
@@ -43,11 +47,19 @@ def main() -> None:
         pairs = [(_seconds(packed), _seconds(plain)) for _ in range(RUNS)]
         ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratios = sorted(b / a for a, b in pairs)
-        rows.append({
-            "case": name, "folds": design.folds.count, "epochs": epochs, "runs": RUNS,
-            "packed_seconds": round(ours, 4), "dataloader_loop_seconds": round(theirs, 4),
-            "times_faster": round(theirs / ours, 2), "lowest": round(ratios[0], 2), "highest": round(ratios[-1], 2),
-        })
+        rows.append(
+            {
+                "case": name,
+                "folds": design.folds.count,
+                "epochs": epochs,
+                "runs": RUNS,
+                "packed_seconds": round(ours, 4),
+                "dataloader_loop_seconds": round(theirs, 4),
+                "times_faster": round(theirs / ours, 2),
+                "lowest": round(ratios[0], 2),
+                "highest": round(ratios[-1], 2),
+            }
+        )
     record("speed", rows)
 
 
@@ -57,10 +69,18 @@ def _packed(design: Design, runtime: Runtime, hidden: tuple[int, ...], epochs: i
     network = Network(len(design.columns), hidden, "relu", "pytorch", 0.01)
     jobs = [
         Assignment(
-            key=fold, network=network, train_rows=design.folds.train[fold] + blocks.start[fold],
+            key=fold,
+            network=network,
+            train_rows=design.folds.train[fold] + blocks.start[fold],
             valid_rows=design.folds.valid[fold] + blocks.start[fold],
             rule=AdamRule(decoupled=False, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8),
-            lr=lr, schedule="constant", loss="mse", dropout=0.0, epochs=epochs, batch_size=BATCH, patience=0,
+            lr=lr,
+            schedule="constant",
+            loss="mse",
+            dropout=0.0,
+            epochs=epochs,
+            batch_size=BATCH,
+            patience=0,
             restore_best=False,
         )
         for fold in folds

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED, TERMINATED, USER_FAULT = 130, 143, 2
 
@@ -17,21 +20,21 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command. 0 done; 2 the user's input or environment, in one message; 130/143 interrupted."""
-    from pipeline.cli import parse  # noqa: PLC0415 - keeps --help fast: nothing heavy before it
-    from pipeline.errors import PipelineError  # noqa: PLC0415
+    from pipeline.cli import parse
+    from pipeline.errors import PipelineError
 
     signal.signal(signal.SIGTERM, _terminate)
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        from pipeline.commands import execute  # noqa: PLC0415 - after --help has answered
+        from pipeline.commands import execute
 
         execute(options)
     except PipelineError as error:
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the shell's floor
+        print(f"error: {error}", file=sys.stderr)
         return USER_FAULT
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command continues", file=sys.stderr)  # noqa: T201
+        print("\ninterrupted: the same command continues", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe; nothing to say

@@ -56,7 +56,8 @@ def parse(arguments: list[str]) -> Options:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline", description="From train.csv to a checked submission.csv.",
+        prog="python -m pipeline",
+        description="From train.csv to a checked submission.csv.",
         epilog="NAME is a file in competitions/, or a path to a TOML file.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -65,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         _add_own(name, command)
         command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
         command.add_argument(
-            "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
+            "--set",
+            dest="settings",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
             help="override one setting, for example --set train.lr=1e-3; may be repeated",
         )
         command.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.cli import Options
     from pipeline.competition import Competition
     from pipeline.config import Resolved
-    from pipeline.stages.report import ReportFacts
+    from pipeline.facts import ReportFacts
     from pipeline.tables import Dataset, Design, Fits, Scores, Submission
 
 CACHE = ".cache"
@@ -39,8 +39,11 @@ def execute(options: Options) -> None:
     root = Path.cwd()
     competition = find_competition(options.name, root=root, fast=options.fast)
     resolved = load_config(
-        competition.file.read_text(encoding="utf-8"), file=competition.file.name, environment=os.environ,
-        settings=options.settings, fast=options.fast,
+        competition.file.read_text(encoding="utf-8"),
+        file=competition.file.name,
+        environment=os.environ,
+        settings=options.settings,
+        fast=options.fast,
     )
     if options.command == "config":
         show_config(resolved, origins=options.origin)
@@ -107,16 +110,19 @@ def _publish_scores(runner: Runner, *, with_submission: bool) -> None:
 
 
 def _publish_submission(runner: Runner) -> None:
-    path = _publish(runner, "reports", "submission.csv", ("submit",),
-                    lambda: cast("Submission", runner.value("submit")).csv)
+    path = _publish(
+        runner, "reports", "submission.csv", ("submit",), lambda: cast("Submission", runner.value("submit")).csv
+    )
     sample = runner.competition.raw(runner.config.raw) / SOLUTION
-    say(f"{'':<11} {'ready':<18} upload {path.relative_to(runner.competition.root)} to the competition"
-        + (f", or score it here: make heldout NAME={runner.competition.name}" if sample.exists() else ""))
+    say(
+        f"{'':<11} {'ready':<18} upload {path.relative_to(runner.competition.root)} to the competition"
+        + (f", or score it here: make heldout NAME={runner.competition.name}" if sample.exists() else "")
+    )
 
 
 def _publish_report(runner: Runner) -> None:
     def render() -> bytes:
-        from pipeline.report.page import render_report  # noqa: PLC0415 - matplotlib, only to draw
+        from pipeline.report.page import render_report
 
         parts = runner.parts("train")
         libraries = cast("Mapping[str, str]", parts["libraries"])
@@ -129,7 +135,11 @@ def _publish_report(runner: Runner) -> None:
 
 
 def _publish(
-    runner: Runner, kind: str, name: str, stages: tuple[str, ...], render: Callable[[], bytes],
+    runner: Runner,
+    kind: str,
+    name: str,
+    stages: tuple[str, ...],
+    render: Callable[[], bytes],
     module: str = "pipeline.outputs",
 ) -> Path:
     publisher = Publisher(runner.competition.outputs(kind), root=runner.competition.root)
@@ -139,16 +149,15 @@ def _publish(
 
 
 def _needs(stage: str, other: str) -> bool:
-    return stage == other or any(
-        source in STAGES and _needs(source, other) for source in STAGES[stage].inputs.values()
-    )
+    return stage == other or any(source in STAGES and _needs(source, other) for source in STAGES[stage].inputs.values())
 
 
 def sweep(runner: Runner) -> None:
     """Continue the study of this configuration and keep its winner."""
-    import optuna  # noqa: PLC0415 - 1 s that other commands do not pay
+    import optuna
 
-    from pipeline.stages.search import search  # noqa: PLC0415
+    from pipeline.stages.learners import Candidate
+    from pipeline.stages.search import Session, search
 
     config, name = runner.config, runner.competition.name
     runner.bring("preprocess")
@@ -167,16 +176,21 @@ def sweep(runner: Runner) -> None:
 
         with bar:
             winner = search(
-                design, model=config.model, train=config.train, search=config.search, metric=config.metric,
-                study=study, runtime=runtime, on_trial=tell,
+                design,
+                base=Candidate(config.model, config.train),
+                search=config.search,
+                metric=config.metric,
+                session=Session(study, tell),
+                runtime=runtime,
             )
         file = save_winner(store.folder, key, winner)
-    say(f"{'search':<11} best of {winner.trials:<10} {config.metric} {winner.score:.5f} in trial {winner.trial}; "
-        f"kept in {file.relative_to(runner.competition.root)}")
+    say(
+        f"{'search':<11} best of {winner.trials:<10} {config.metric} {winner.score:.5f} in trial {winner.trial}; "
+        f"kept in {file.relative_to(runner.competition.root)}"
+    )
     for setting, value in winner.values.items():
         say(f"{'':<11} {setting} = {value}")
-    say(f"This score chose the winner, so it flatters it. Use it: "
-        f"make train submit NAME={name} SET=train.tuned=true")
+    say(f"This score chose the winner, so it flatters it. Use it: make train submit NAME={name} SET=train.tuned=true")
 
 
 def _short(value: object) -> str:
@@ -186,18 +200,18 @@ def _short(value: object) -> str:
 def predict_file(runner: Runner, source: Path, target: Path) -> None:
     """Predict the rows of a CSV file; on the test file it gives submission.csv byte for byte (on a CPU)."""
     runner.bring("train")
-    from pipeline.engine.networks import Network  # noqa: PLC0415 - torch, after the stages had their say
-    from pipeline.sources import read_csv  # noqa: PLC0415
-    from pipeline.stages.predict import predict, prepare_rows  # noqa: PLC0415
-    from pipeline.stages.submit import submission_csv  # noqa: PLC0415
+    from pipeline.sources import read_csv
+    from pipeline.stages.predict import predict, prepare_rows
+    from pipeline.stages.submit import submission_csv
 
     dataset, design = cast("Dataset", runner.value("ingest")), cast("Design", runner.value("preprocess"))
     fits = cast("Fits", runner.value("train"))
-    ids, rows, notices = prepare_rows(dataset, design, read_csv(source), id_column=runner.config.roles.id,
-                                      file=str(source))
+    ids, rows, notices = prepare_rows(
+        dataset, design, read_csv(source), id_column=runner.config.roles.id, file=str(source)
+    )
     for notice in notices:
         say(f"{'predict':<11} notice: {notice.subject}: {notice.text}: {notice.count}")
-    predictions = predict(design, Network(**fits.network), fits.jobs, fits.weights, rows, runner.compute)
+    predictions = predict(design, fits.network, fits.jobs, fits.weights, rows, runner.compute)
     content = submission_csv(ids, predictions, header=dataset.submission_header, wanted=dataset.submission_ids)
     try:
         write_atomically(target, content)
@@ -208,13 +222,16 @@ def predict_file(runner: Runner, source: Path, target: Path) -> None:
 
 def look_at_heldout(competition: Competition, resolved: Resolved) -> None:
     """Score submission.csv on the sample's solution; the look is counted before it is told."""
-    from pipeline.heldout import score_heldout  # noqa: PLC0415 - numpy, only for this command
+    from pipeline.heldout import score_heldout
 
     folder, roles = competition.outputs("reports"), resolved.config.roles
     if not (folder / "submission.csv").exists():
         raise DataError(f"{folder / 'submission.csv'}: not there yet; run `make submit NAME={competition.name}` first")
     look = score_heldout(
-        competition.raw(resolved.config.raw), folder / "submission.csv", id_column=roles.id, target=roles.target,
+        competition.raw(resolved.config.raw),
+        folder / "submission.csv",
+        id_column=roles.id,
+        target=roles.target,
         looks_file=folder / "heldout.json",
     )
     say(look.sentence)

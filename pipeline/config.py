@@ -118,7 +118,7 @@ def header_closed(line: str) -> bool:
 def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in tree.items():
         key = prefix + name
-        if isinstance(value, dict) and key not in ("search.space",):
+        if isinstance(value, dict) and key != "search.space":
             yield from _leaves(value, key + ".")
         else:
             yield key, value
@@ -191,9 +191,7 @@ def _wrong_value(fault: Mapping[str, object], given: Mapping[str, tuple[object, 
     return f"{origin}: {'.'.join(parts)} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
 
 
-def _unknown_dimensions(
-    config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]
-) -> list[str]:
+def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]) -> list[str]:
     origin = given.get("search.space", (None, "default"))[1]
     searchable = [key for key in known if key.startswith(("model.", "train."))]
     faults = []

@@ -21,8 +21,10 @@ def resolve_compute(device: str, threads: int, precision: str) -> Compute:
         number = int(device.partition(":")[2] or 0)
         if number >= count:
             found = f"{count} CUDA device{'s' * (count != 1)}"
-            raise ConfigError(f"train.device = {device!r}, but this machine has {found} that PyTorch can use; "
-                              f"use --device auto or --device cpu")
+            raise ConfigError(
+                f"train.device = {device!r}, but this machine has {found} that PyTorch can use; "
+                f"use --device auto or --device cpu"
+            )
     return Compute(device, threads or available_cores(), precision)
 
 
@@ -35,7 +37,7 @@ def cuda_devices() -> int:
     """How many CUDA devices PyTorch can use; PyTorch is only imported where the driver reports one."""
     if not _driver_devices():
         return 0
-    import torch  # noqa: PLC0415 - 2 s that a machine without a GPU does not pay
+    import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 

@@ -6,9 +6,12 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PACKAGE = "pipeline"
 ROOT = Path(__file__).resolve().parent
@@ -55,7 +58,7 @@ class Source:
         _drop_type_checking(tree)
         names = list(_imported(tree))
         self.imports = {found for name in names if (found := _own_module(name))}
-        tops = {name.split(".")[0] for name in names}
+        tops = {name.partition(".")[0] for name in names}
         self.libraries = {top for top in tops if top != PACKAGE and top not in sys.stdlib_module_names}
         _drop_docstrings(tree)
         self.digest = hashlib.sha256(f"{name}\n{ast.dump(tree)}".encode()).hexdigest()
@@ -76,7 +79,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 
 def _own_module(name: str) -> str | None:
-    return name if name.split(".")[0] == PACKAGE and name != PACKAGE and _file_of(name).exists() else None
+    return name if name.partition(".")[0] == PACKAGE and name != PACKAGE and _file_of(name).exists() else None
 
 
 def _file_of(name: str) -> Path:

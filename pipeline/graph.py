@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from pipeline.config import value_at
 from pipeline.digests import code_digest, library_versions
-from pipeline.settings import Config
-from pipeline.tables import Compute, Winner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.settings import Config
+    from pipeline.tables import Compute, Winner
 
 RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
 WINNER = "winner of the search"  # another: a sweep's best values, by their content
@@ -66,7 +70,11 @@ STAGES: Mapping[str, Stage] = {
     "report": Stage(
         "pipeline.stages.report:report",
         inputs={
-            "dataset": "ingest", "design": "preprocess", "fits": "train", "scores": "evaluate", "submission": "submit",
+            "dataset": "ingest",
+            "design": "preprocess",
+            "fits": "train",
+            "scores": "evaluate",
+            "submission": "submit",
         },
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pipeline.graph import STAGES
 from pipeline.outputs import Publisher
@@ -11,6 +11,9 @@ from pipeline.progress import say
 from pipeline.runner import PARTS, Runner
 from pipeline.store import KEY_SHOWN, SET_ASIDE, Manifest
 from pipeline.words import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def status(runner: Runner) -> None:
@@ -32,10 +35,15 @@ def explain(runner: Runner, name: str) -> None:
     fresh = runner.store(STAGES[name]).find(name, key)
     if fresh is not None:
         parts = runner.parts(name)
-        counts = [f"{len(part)} {kind}" for kind in ("inputs", "config", "code", "libraries")
-                  if isinstance(part := parts[kind], dict)]
-        say(f"{name} is fresh: {fresh.payload.name}, made {fresh.created[:19]} UTC; nothing changed among its "
-            f"{', '.join(counts)} entries.")
+        counts = [
+            f"{len(part)} {kind}"
+            for kind in ("inputs", "config", "code", "libraries")
+            if isinstance(part := parts[kind], dict)
+        ]
+        say(
+            f"{name} is fresh: {fresh.payload.name}, made {fresh.created[:19]} UTC; nothing changed among its "
+            f"{', '.join(counts)} entries."
+        )
         return
     say(f"{name} will be computed (key {key[:KEY_SHOWN]}):")
     for reason in _reasons(runner, name):

@@ -6,8 +6,6 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ArtifactError
@@ -15,6 +13,9 @@ from pipeline.files import file_sha256, write_atomically
 from pipeline.progress import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from pipeline.tables import ModelScore, Scores, Submission
 
 RECORD = ".published.json"  # file -> what it was made from; `gc` keeps those artifacts
@@ -86,8 +87,10 @@ class Publisher:
             text = json.dumps(self.record() | {name: entry}, indent=1, sort_keys=True)
             write_atomically(self._record_file, text.encode())
         except OSError as error:
-            raise ArtifactError(f"cannot write {path}: {error.strerror or error}; free some space or make the folder "
-                                f"writable, and run the command again") from error
+            raise ArtifactError(
+                f"cannot write {path}: {error.strerror or error}; free some space or make the folder "
+                f"writable, and run the command again"
+            ) from error
         say(f"{'':<11} {'written':<18} {path.relative_to(self._root)}")
         return path
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 def say(line: str) -> None:
     """One finished line on standard output."""
-    print(line, flush=True)  # noqa: T201 - the only place that prints
+    print(line, flush=True)
 
 
 class Bar:
@@ -18,10 +21,10 @@ class Bar:
 
     def __init__(self, stage: str, *, lines: bool = True) -> None:
         self._stage, self._lines = stage, lines
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._shown = ""
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

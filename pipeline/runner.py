@@ -5,19 +5,22 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pipeline import digests
-from pipeline.competition import Competition
+from pipeline.config import value_at
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
-from pipeline.config import value_at
 from pipeline.progress import Bar, say
 from pipeline.runtime import Runtime
-from pipeline.settings import Config
 from pipeline.sources import find_files, read_tables
 from pipeline.store import Manifest, Store
-from pipeline.tables import Compute, Winner
 from pipeline.words import describe
+
+if TYPE_CHECKING:
+    from pipeline.competition import Competition
+    from pipeline.settings import Config
+    from pipeline.tables import Compute, Winner
 
 PARTS = "part"  # stage name of a finished part of an unfinished stage
 
@@ -108,9 +111,7 @@ class Runner:
             value = run(**values, **settings)
         seconds = time.perf_counter() - started
         self._check_unchanged(name)
-        manifest = store.save(
-            name, key, value, seconds=seconds, parts=self.parts(name), note=describe(name, value)
-        )
+        manifest = store.save(name, key, value, seconds=seconds, parts=self.parts(name), note=describe(name, value))
         for part in store.manifests():
             if part.stage == PARTS and part.parts.get("of") == key:
                 store.remove(part)
@@ -121,8 +122,11 @@ class Runner:
         """Raise ArtifactError if data or code changed while the stage ran: the key no longer says what was computed."""
         digests.forget()
         stage = STAGES[name]
-        changed = [module for module, digest in digests.code_digest(stage.module).items()
-                   if _mapping(self.parts(name)["code"]).get(module) != digest]
+        changed = [
+            module
+            for module, digest in digests.code_digest(stage.module).items()
+            if _mapping(self.parts(name)["code"]).get(module) != digest
+        ]
         if RAW in stage.inputs.values():
             now = self._raw.hashes()
             changed += [role for role, digest in now.items() if self._raw_hashes.get(role) != digest]

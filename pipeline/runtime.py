@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pipeline.tables import Compute
+if TYPE_CHECKING:
+    from pipeline.tables import Compute
 
 Progress = Callable[[int, int, str], None]  # (done, total, what)
 

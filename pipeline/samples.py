@@ -121,7 +121,7 @@ def _csv_bytes(rows: list[list[str]]) -> bytes:
 def _read_table(pickled: bytes, sample: Sample) -> str:
     """Turn the foreign pickle into CSV text in a process of its own; raises DataError if it holds more than a table."""
     command = [sys.executable, "-I", "-X", "utf8", str(READER)]
-    done = subprocess.run(command, input=pickled, capture_output=True, check=False)  # noqa: S603  our own file
+    done = subprocess.run(command, input=pickled, capture_output=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         raise DataError(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
@@ -14,6 +12,9 @@ from pipeline.files import file_sha256
 from pipeline.tables import RawTables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import pandas as pd
 
 TRAIN, TEST = "train.csv", "test.csv"
@@ -64,8 +65,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises DataError for an empty file, a header with empty or doubled names, a row with too few or too many fields
     (pandas would shift every column silently), bytes that are not UTF-8, or no rows.
     """
-    import pyarrow as pa  # noqa: PLC0415 - a cached run does not read tables
-    from pyarrow import csv as arrow_csv  # noqa: PLC0415
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
 
     header = _header(path)
     convert = arrow_csv.ConvertOptions(
@@ -78,7 +79,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise DataError(_fault_of(path, header, str(error))) from None
     if table.num_rows == 0:
         raise DataError(f"{path}: a header and no rows; was the download cut short?")
-    return table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _header(path: Path) -> list[str]:

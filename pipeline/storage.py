@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import filelock
@@ -14,6 +13,8 @@ from pipeline.store import KEY_SHOWN
 from pipeline.tables import Winner
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import optuna
 
 
@@ -24,8 +25,8 @@ def study_file(folder: Path, key: str) -> Path:
 
 def open_study(folder: Path, key: str, *, seed: int) -> optuna.Study:
     """Open or create the study with this key; a torn journal is healed first. Lower scores are better."""
-    import optuna  # noqa: PLC0415 - 1 s that other commands do not pay
-    from optuna.storages.journal import JournalFileBackend  # noqa: PLC0415
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,10 @@ def save_winner(folder: Path, key: str, winner: Winner) -> Path:
     """Write the winner for `train.tuned = true`."""
     file = winner_file(folder, key)
     fields = {
-        "key": key, "values": dict(winner.values), "score": winner.score, "trial": winner.trial,
+        "key": key,
+        "values": dict(winner.values),
+        "score": winner.score,
+        "trial": winner.trial,
         "trials": winner.trials,
     }
     write_atomically(file, (json.dumps(fields, indent=1) + "\n").encode())

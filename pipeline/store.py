@@ -12,15 +12,19 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 
 from pipeline.errors import ArtifactError
 from pipeline.files import file_sha256, write_atomically
+from pipeline.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 SCHEMA = 1
 KEY_SHOWN = 12  # hexadecimal digits of a key in file names and messages
@@ -67,7 +71,7 @@ class Store:
 
     def load(self, manifest: Manifest) -> object:
         """Unpickle a payload that `find` or `save` returned; its bytes are checked once more."""
-        import joblib  # noqa: PLC0415 - 0.2 s that a cached run does not pay
+        import joblib
 
         if file_sha256(manifest.payload) != manifest.sha256:
             raise ArtifactError(f"{manifest.payload} changed after it was checked; run the command again")
@@ -77,7 +81,7 @@ class Store:
         self, stage: str, key: str, value: object, *, seconds: float, parts: Mapping[str, object], note: str = ""
     ) -> Manifest:
         """Write payload, then manifest. Raises ArtifactError when the disk refuses; an older artifact stays intact."""
-        import joblib  # noqa: PLC0415 - as above
+        import joblib
 
         payload = self._payload(stage, key)
         temporary = None
@@ -90,8 +94,15 @@ class Store:
                 stream.flush()
                 os.fsync(stream.fileno())
             manifest = Manifest(
-                stage=stage, key=key, payload=payload, size=temporary.stat().st_size, sha256=file_sha256(temporary),
-                seconds=seconds, created=datetime.now(UTC).isoformat(timespec="microseconds"), parts=parts, note=note,
+                stage=stage,
+                key=key,
+                payload=payload,
+                size=temporary.stat().st_size,
+                sha256=file_sha256(temporary),
+                seconds=seconds,
+                created=datetime.now(UTC).isoformat(timespec="microseconds"),
+                parts=parts,
+                note=note,
             )
             temporary.replace(payload)
             write_atomically(manifest.file, _to_json(manifest))
@@ -124,7 +135,7 @@ class Store:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
                 if on_wait:
-                    print(on_wait, flush=True)  # noqa: T201 - the shell's floor
+                    say(on_wait)
                 lock.acquire()
         except OSError as error:
             raise ArtifactError(
@@ -160,7 +171,7 @@ class Store:
         for file in (payload.with_suffix(".json"), payload):
             if file.exists():
                 file.replace(aside / f"{time.time_ns()}-{file.name}")
-        print(f"{stage:<11} damaged   {payload}: {fault}; set aside in {aside}, it will be rebuilt")  # noqa: T201
+        say(f"{stage:<11} damaged   {payload}: {fault}; set aside in {aside}, it will be rebuilt")
 
 
 def read_manifest(file: Path) -> Manifest | None:
@@ -176,9 +187,15 @@ def read_manifest(file: Path) -> Manifest | None:
 
 def _to_json(manifest: Manifest) -> bytes:
     fields = {
-        "schema": SCHEMA, "stage": manifest.stage, "key": manifest.key, "size": manifest.size,
-        "sha256": manifest.sha256, "seconds": round(manifest.seconds, 3), "created": manifest.created,
-        "note": manifest.note, "parts": manifest.parts,
+        "schema": SCHEMA,
+        "stage": manifest.stage,
+        "key": manifest.key,
+        "size": manifest.size,
+        "sha256": manifest.sha256,
+        "seconds": round(manifest.seconds, 3),
+        "created": manifest.created,
+        "note": manifest.note,
+        "parts": manifest.parts,
     }
     return (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode()
 

@@ -6,6 +6,7 @@ Axis letters: K folds, S seeds, N training rows, T test rows, R any rows, D matr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,16 +153,40 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Fits:
-    """What training leaves behind: weights for `predict`, and predictions in the target's own scale.
+class Network:
+    """What decides a network's tensors and graph; jobs share a pack only if these are equal."""
 
-    All jobs have one shape; `network` names it for the engine.
-    """
+    inputs: int
+    hidden: tuple[int, ...]
+    activation: str
+    init: str
+    init_scale: float
+    outputs: int = 1
+
+    @property
+    def layer_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(inputs, outputs) of each linear layer."""
+        return tuple(pairwise((self.inputs, *self.hidden, self.outputs)))
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        """Names of the tensors, in the order in which they are kept: a weight [in, out], then a bias [1, out]."""
+        return tuple(f"{layer}.{kind}" for layer in range(len(self.layer_sizes)) for kind in ("weight", "bias"))
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in one network."""
+        return sum(n_in * n_out + n_out for n_in, n_out in self.layer_sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """What training leaves behind: weights for `predict`, and predictions in the target's own scale."""
 
     name: str
     jobs: tuple[Job, ...]
     weights: Mapping[str, Singles]  # tensor name -> [jobs, ...]
-    network: Mapping[str, object]
+    network: Network  # the shape of every job
     curves: tuple[Curve, ...]  # one per job
     metric: str
     fold_predictions: Floats  # [K, N], mean over seeds, of every training row

@@ -69,7 +69,7 @@ def _pip_download(requirement: str, folder: str) -> str | None:
     candidates = [sys.executable, getattr(sys, "_base_executable", None)]
     for python in dict.fromkeys(filter(None, candidates)):
         options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--retries=2"]
-        done = subprocess.run(  # noqa: S603  an interpreter of ours, pinned arguments
+        done = subprocess.run(
             [python, "-m", "pip", "download", *options, "-d", folder, requirement],
             capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip

@@ -30,9 +30,8 @@ def describe(stage: str, value: object) -> str:
 
 def _describe_fits(fits: Fits) -> str:
     kept = [abs(float(curve.valid[curve.best_epoch])) for curve in fits.curves if np.isfinite(curve.valid).any()]
-    return (
-        f"{len(fits.jobs)} networks on {fits.compute.device}, each alone {fits.metric} {_mean_and_spread(kept)}"
-        + (f", {_count(len(fits.notices), 'notice')}" if fits.notices else "")
+    return f"{len(fits.jobs)} networks on {fits.compute.device}, each alone {fits.metric} {_mean_and_spread(kept)}" + (
+        f", {_count(len(fits.notices), 'notice')}" if fits.notices else ""
     )
 
 

@@ -56,7 +56,7 @@ def rows_and_target(rows=40, inputs=3, *, dtype=torch.float64, seed=0):
 
 def table(text):
     """A frame of texts from CSV lines, as `sources.read_csv` gives it."""
-    return pd.read_csv(io.StringIO(text.replace(" ", "")), dtype=str, keep_default_na=False)
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
 def raw_tables(train, test, sample=None):

@@ -64,7 +64,7 @@ def uniforms(streams: Tensor, count: int) -> Tensor:
 def normals(streams: Tensor, count: int) -> Tensor:
     """Standard normal draws, float64 [M, count] (Box and Muller 1958)."""
     half = (count + 1) // 2
-    radius, angle = uniforms(streams, 2 * half).split(half, dim=1)
+    radius, angle = torch.split(uniforms(streams, 2 * half), half, dim=1)
     radius = torch.sqrt(-2.0 * torch.log(radius))
     angle = 2.0 * math.pi * angle
     return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)[:, :count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from pipeline.engine.init import initial_tensors
 from pipeline.engine.losses import LOSSES
 from pipeline.engine.networks import forward
 from pipeline.engine.optimizers import PackedAdam
-from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import SCHEDULES
 from pipeline.tables import Curve, Floats, Integers, Singles
+
+if TYPE_CHECKING:
+    from pipeline.engine.packing import Assignment
 
 ROW_ORDER, DROPOUT = 2, 3  # purposes in a job's stream of draws; 1 is the initialisation
 VALUES_AT_A_TIME = 1 << 22  # rows x columns gathered at once when scoring
@@ -235,7 +238,7 @@ class _Pack:
         tensors = self.tensors if everyone else [t.index_select(0, chosen) for t in self.tensors]
         index = self._padded(rows, widest)
         width = max(1, VALUES_AT_A_TIME // (len(rows) * self.matrix.shape[1]))
-        parts = [forward(self.network, tensors, self._gather(part)) for part in index.split(width, dim=1)]
+        parts = [forward(self.network, tensors, self._gather(part)) for part in torch.split(index, width, dim=1)]
         outputs = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
         return [
             self.judge(int(self.members[p]), r, o[: len(r)]) if len(r) else float("nan")
@@ -258,7 +261,9 @@ def _rate_table(jobs: Sequence[Assignment]) -> Floats:
 
 def _spread(epochs: int, points: int) -> frozenset[int]:
     """About `points` epochs, the first and the last among them."""
-    return frozenset(np.unique(np.linspace(0, epochs - 1, points).round().astype(int)).tolist()) if points else frozenset()
+    return (
+        frozenset(np.unique(np.linspace(0, epochs - 1, points).round().astype(int)).tolist()) if points else frozenset()
+    )
 
 
 def _last_better(scores: Sequence[float]) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pipeline.engine.draws import normals, stream, uniforms
-from pipeline.engine.networks import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import torch
+    from torch import Tensor
+
+    from pipeline.tables import Network
 
 WEIGHT, BIAS = 0, 1
 INITIALISATION = 1  # the purpose in a job's stream; see fit.py for the others

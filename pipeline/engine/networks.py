@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from pipeline.tables import Network
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -23,33 +25,6 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 ROWS_AT_A_TIME = 1024  # prediction works in fixed chunks, so that its bits do not depend on how it was called
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What decides a network's tensors and graph; jobs share a pack only if these are equal."""
-
-    inputs: int
-    hidden: tuple[int, ...]
-    activation: str
-    init: str
-    init_scale: float
-    outputs: int = 1
-
-    @property
-    def layer_sizes(self) -> tuple[tuple[int, int], ...]:
-        """(inputs, outputs) of each linear layer."""
-        return tuple(pairwise((self.inputs, *self.hidden, self.outputs)))
-
-    @property
-    def tensor_names(self) -> tuple[str, ...]:
-        """Names of the tensors, in the order in which they are kept: a weight [in, out], then a bias [1, out]."""
-        return tuple(f"{layer}.{kind}" for layer in range(len(self.layer_sizes)) for kind in ("weight", "bias"))
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in one network."""
-        return sum(n_in * n_out + n_out for n_in, n_out in self.layer_sizes)
-
-
 Dropout = Callable[[int, Tensor], Tensor]  # (hidden layer, [M, B, W]) -> [M, B, W]
 
 
@@ -59,7 +34,7 @@ def forward(network: Network, tensors: Sequence[Tensor], rows: Tensor, dropout: 
     hidden = rows
     last = len(network.layer_sizes) - 1
     for layer in range(last + 1):
-        hidden = torch.baddbmm(tensors[2 * layer + 1], hidden, tensors[2 * layer])
+        hidden = linear(tensors[2 * layer], tensors[2 * layer + 1], hidden)
         if layer < last:
             hidden = activation(hidden)
             if dropout is not None:
@@ -67,9 +42,17 @@ def forward(network: Network, tensors: Sequence[Tensor], rows: Tensor, dropout: 
     return hidden.squeeze(-1)
 
 
+def linear(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+    """One layer of M networks: weight [M, in, out], bias [M, 1, out], rows [M, B, in] -> [M, B, out]."""
+    if weight.shape[2] == 1:
+        # a batched product with one column is slow on a CPU, the same product of transposes is not (docs/LOG.md)
+        return torch.bmm(weight.transpose(1, 2), rows.transpose(1, 2)).transpose(1, 2) + bias
+    return torch.baddbmm(bias, rows, weight)
+
+
 @torch.inference_mode()
 def predict(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> Tensor:
     """Outputs [R] of one network (tensors without the model axis) on a matrix [R, D]."""
     stacked = [tensor[None] for tensor in tensors]
-    chunks = [forward(network, stacked, chunk[None])[0] for chunk in rows.split(ROWS_AT_A_TIME)]
+    chunks = [forward(network, stacked, chunk[None])[0] for chunk in torch.split(rows, ROWS_AT_A_TIME)]
     return torch.cat(chunks) if chunks else rows.new_zeros(0)

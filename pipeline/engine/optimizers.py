@@ -7,14 +7,17 @@ out; that path also is the fused one's oracle. (Kingma and Ba 2015; Loshchilov a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.tables import Floats, Integers
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.tables import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class PackedAdam:
             steps.fill_(self.taken)
         for group, (tensors, first, second) in zip(self._groups, self._views, strict=True):
             rule = self.rules[group.start]
-            kernel = torch._fused_adamw_ if rule.decoupled else torch._fused_adam_  # noqa: SLF001 - torch.optim's own
+            kernel = torch._fused_adamw_ if rule.decoupled else torch._fused_adam_
             own = list(gradients) if len(self._groups) == 1 else [gradient[group] for gradient in gradients]
             kernel(
                 tensors,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.engine.networks import Network
-from pipeline.engine.optimizers import AdamRule
-from pipeline.tables import Integers
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.engine.optimizers import AdamRule
+    from pipeline.tables import Integers, Network
 
 CPU_PACK = 10  # networks; beyond that a step's tensors leave the cache (see docs/LOG.md)
 GPU_BYTES = 4 << 30  # weights, gradients, moments and best weights of one pack

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.tables import Floats
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.tables import Floats
 
 ONE_CYCLE_WARM = 0.3  # share of steps spent rising; torch.optim.lr_scheduler.OneCycleLR's defaults
 ONE_CYCLE_START = 25.0  # peak / first lr

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
@@ -37,7 +38,7 @@ class Picture:
 
     title: str
     caption: str
-    markup: str
+    markup: Markup
     is_wide: bool = False
 
 
@@ -65,7 +66,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def svg(figure: Figure, name: str, alt: str) -> str:
+def svg(figure: Figure, name: str, alt: str) -> Markup:
     """Inline SVG without namespaces, metadata or ids that another figure could share.
 
     name: unlike that of any other figure of the page.
@@ -83,15 +84,16 @@ def svg(figure: Figure, name: str, alt: str) -> str:
     body = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", body)
     body = FONT.sub("", body)
     head = f'<svg viewBox="{box[1]}" role="img" aria-label="{html.escape(alt)}">'
-    return head + re.sub(r"\n\s*", "\n", body).strip()
+    # every text in it was escaped by matplotlib's own writer
+    return Markup(head + re.sub(r"\n\s*", "\n", body).strip())  # noqa: S704
 
 
-def png(figure: Figure, alt: str) -> str:
+def png(figure: Figure, alt: str) -> Markup:
     """An image of the page's own: a PNG as a data URI."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=PNG_DOTS, metadata={"Software": None})
     data = base64.b64encode(stream.getvalue()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(alt, data)
 
 
 def limits(values: Floats, margin: float = 0.05) -> tuple[float, float]:
@@ -118,12 +120,12 @@ def tick_label(value: float) -> str:
     """A round number as an axis shows it."""
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
-    return f"{value:,.6g}".replace("-", "\u2212")
+    return f"{value:,.7g}".replace("-", "\u2212")
 
 
 def number_axis(axis: Axis) -> None:
     """Round numbers, few enough to be read."""
-    axis.set_major_locator(MaxNLocator(nbins=6))
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
 
 

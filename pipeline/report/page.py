@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from pipeline.report.figures import draw_figures
 from pipeline.report.tables import (
     Table,
+    cut_long,
     error_table,
     fold_table,
     model_table,
@@ -47,16 +50,8 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
     page = template.render(
         title=clean(competition, LONGEST_TITLE),
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        headline=_headline(facts),
-        pictures=[
-            {
-                "title": picture.title,
-                "caption": picture.caption,
-                "wide": picture.is_wide,
-                "markup": Markup(picture.markup),
-            }  # noqa: S704, E501
-            for picture in draw_figures(facts)
-        ],
+        headline=_headline(facts, competition),
+        pictures=draw_figures(facts),
         tables=_tables(facts, provenance),
     )
     return page.encode()
@@ -67,7 +62,7 @@ def assets_sha256() -> str:
     return hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in ASSETS)).hexdigest()
 
 
-def _headline(facts: ReportFacts) -> dict[str, object]:
+def _headline(facts: ReportFacts, competition: str) -> dict[str, object]:
     headline, upload = facts.headline, facts.upload
     metric = clean(headline.metric, LONGEST_TITLE)
     spread = f"{number(headline.fold_mean, 4)} ± {number(headline.fold_std, 3)}"
@@ -84,9 +79,16 @@ def _headline(facts: ReportFacts) -> dict[str, object]:
         "rows": count(upload.rows, "row"),
         "header": clean(",".join(upload.header), LONGEST_TITLE),
         "sha256": upload.sha256,
-        "advice": headline.advice,
+        "advice": [replace(advice, command=_for(competition, advice.command)) for advice in headline.advice],
         "honesty": headline.honesty,
     }
+
+
+def _for(competition: str, command: str) -> str:
+    # a name that a shell would not take as it stands is better typed by its owner
+    return (
+        f"{command} NAME={competition}" if command and re.fullmatch(r"[\w.-]{1,80}", competition, re.ASCII) else command
+    )
 
 
 def _beside(headline: Headline) -> str:
@@ -97,4 +99,4 @@ def _beside(headline: Headline) -> str:
 
 def _tables(facts: ReportFacts, provenance: Mapping[str, str]) -> list[Table]:
     tables = [fold_table(facts), model_table(facts), seed_table(facts), error_table(facts), notice_table(facts)]
-    return [table for table in (*tables, run_table(facts, provenance)) if table.rows]
+    return [cut_long(table) for table in (*tables, run_table(facts, provenance)) if table.rows]

@@ -23,6 +23,7 @@ from pipeline.report.drawing import (
 from pipeline.report.text import count, number
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Floats
 
 MOST_POINTS = 2000  # above, SVG markup grows past what it is worth
-SIZE = (5.0, 3.6)  # inches
+SIZE = (3.7, 3.5)  # inches
 
 
 def draw_predictions(rows: RowErrors, metric: str) -> Picture:
@@ -88,8 +89,9 @@ def draw_error_histogram(rows: RowErrors, metric: str) -> Picture:
     axes.axvline(float(np.median(errors)), color=ORANGE, linewidth=1.6)
     axes.set_xlim(*bounds)
     axes.grid(visible=False, axis="x")
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     number_axis(axes.xaxis)
+    number_axis(axes.yaxis)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.set_xlabel(error_label(rows, metric))
     axes.set_title("rows", loc="left", size=9.5)
     caption = f"Orange: the median, {number(float(np.median(errors)), 3)}.{_say_outside(outside)}"
@@ -128,13 +130,14 @@ def _draw_points(figure: Figure, axes: Axes, x: Floats, y: Floats, extent: tuple
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
     if len(x) < MOST_POINTS:
-        axes.plot(x, y, "o", color=BLUE, alpha=0.4, markersize=3, markeredgewidth=0)
+        axes.plot(x, y, "o", color=BLUE, alpha=0.4, markersize=3, markeredgewidth=0, clip_on=False)
         return
     cells = axes.hexbin(x, y, gridsize=55, extent=extent, bins="log", mincnt=1, cmap="Blues", linewidths=0.1, vmin=0.5)
     bar = figure.colorbar(cells, ax=axes, aspect=30, pad=0.02, format=FuncFormatter(lambda value, _: tick_label(value)))
+    bar.minorticks_off()
     bar.outline.set_visible(False)
     bar.ax.set_title("rows", size=8.5, loc="left")
 
 
-def _markup(figure: Figure, name: str, alt: str, points: int) -> str:
+def _markup(figure: Figure, name: str, alt: str, points: int) -> Markup:
     return svg(figure, name, alt) if points < MOST_POINTS else png(figure, alt)

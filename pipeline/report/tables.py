@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.report.row_figures import error_label
 from pipeline.report.text import LONGEST_HINT, LONGEST_NAME, clean, column, count, duration, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pipeline.facts import FoldRow, ReportFacts
+    from pipeline.facts import ReportFacts
 
 MOST_ROWS = 200  # of one table; what is left out is counted
 MOST_SUBJECTS = 12  # columns named in one line of notices
@@ -25,6 +26,7 @@ class Cell:
     text: str
     is_number: bool = False
     hint: str = ""
+    is_faint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class Table:
     is_prose: bool = False  # cells of running text, which wrap
 
 
+def cut_long(table: Table) -> Table:
+    """Leave out rows beyond what a page should hold, and say how many."""
+    left_out = len(table.rows) - MOST_ROWS
+    if left_out <= 0:
+        return table
+    return replace(table, note=f"{table.note} {count(left_out, 'more line')} not shown.", rows=table.rows[:MOST_ROWS])
+
+
 def words(text: str, longest: int = LONGEST_NAME) -> Cell:
     """A text of any length or origin as a cell."""
     return Cell(clean(text, longest), hint=clean(text, LONGEST_HINT) if len(text) > longest else "")
@@ -46,18 +56,20 @@ def words(text: str, longest: int = LONGEST_NAME) -> Cell:
 
 def fold_table(facts: ReportFacts) -> Table:
     """Every fold with every metric on validation and training rows, and the headline metric's gap."""
-    metric = facts.headline.metric
-    names = list(dict.fromkeys((metric, *(name for fold in facts.folds for name in fold.valid))))
+    metric, folds = facts.headline.metric, facts.folds
+    names = list(dict.fromkeys((metric, *(name for fold in folds for name in fold.valid))))
     header = [_label("fold"), _label("rows")]
-    columns = [[f"{fold.fold}" for fold in facts.folds], [f"{fold.rows:,}" for fold in facts.folds]]
+    columns = [_numbers([f"{fold.fold}" for fold in folds]), _numbers([f"{fold.rows:,}" for fold in folds])]
     for name in names:
-        header += [_label(name), _label("training")]
-        columns += [_scores(facts.folds, name, on_valid=True), _scores(facts.folds, name, on_valid=False)]
+        # one scale for both, so that a fold's two numbers compare at a glance
+        both = column([scores.get(name, math.nan) for fold in folds for scores in (fold.valid, fold.train)])
+        header += [_label(name), replace(_label("training"), is_faint=True)]
+        columns += [_numbers(both[0::2]), [replace(cell, is_faint=True) for cell in _numbers(both[1::2])]]
         if name == metric:
             header.append(_label("gap"))
-            columns.append(column([fold.gap for fold in facts.folds], 4))
+            columns.append(_numbers(column([fold.gap for fold in folds], 4)))
     note = "Each metric on the fold's validation rows and, to its right, on its training rows. Folds count from 1."
-    return _table("Folds", note, header, _numbers(columns))
+    return Table("Folds", note, tuple(header), tuple(zip(*columns, strict=True)))
 
 
 def model_table(facts: ReportFacts) -> Table:
@@ -65,37 +77,44 @@ def model_table(facts: ReportFacts) -> Table:
     metric, shown = facts.headline.metric, facts.models
     names = list(dict.fromkeys((metric, *(name for row in shown for name in row.pooled))))
     header = [Cell("model"), *map(_label, names), _label("mean of folds"), _label("±"), _label("seconds")]
-    columns = [column([row.pooled.get(name, float("nan")) for row in shown]) for name in names]
-    columns += [column([row.fold_mean for row in shown]), column([row.fold_std for row in shown], 4)]
-    columns.append([f"{row.seconds:,.1f}" for row in shown])
-    rows = [(words(row.name), *cells) for row, cells in zip(shown, _numbers(columns), strict=True)]
+    columns = [_numbers(column([row.pooled.get(name, math.nan) for row in shown])) for name in names]
+    columns += [
+        _numbers(column([row.fold_mean for row in shown])),
+        _numbers(column([row.fold_std for row in shown], 4)),
+    ]
+    columns.append(_numbers([f"{row.seconds:,.1f}" for row in shown]))
+    rows = list(zip([words(row.name) for row in shown], *columns, strict=True))
     note = f"Scores of all out-of-fold rows together; then {clean(metric, LONGEST_NAME)} by fold: mean and deviation."
-    return _table("Model and baselines", note, header, rows, strong=sum(not row.is_baseline for row in shown))
+    return Table(
+        "Model and baselines", note, tuple(header), tuple(rows), strong=sum(not row.is_baseline for row in shown)
+    )
 
 
 def seed_table(facts: ReportFacts) -> Table:
     """The score of every seed alone, where there is more than one."""
     scores = facts.seed_scores
-    rows = _numbers([[f"{i + 1}" for i in range(len(scores))], column(scores)])
+    rows = list(zip(_numbers([f"{i + 1}" for i in range(len(scores))]), _numbers(column(scores)), strict=True))
     mean = number(sum(scores) / len(scores)) if scores else ""
-    note = f"Out-of-fold score of each seed alone, on average {mean}; averaged predictions: {number(facts.headline.score)}."
-    return _table("Seeds", note, [_label("seed"), _label(facts.headline.metric)], rows if len(scores) > 1 else [])
+    together = number(facts.headline.score)
+    note = f"Out-of-fold score of each seed alone, on average {mean}; of their averaged predictions: {together}."
+    header = (_label("seed"), _label(facts.headline.metric))
+    return Table("Seeds", note, header, tuple(rows) if len(scores) > 1 else ())
 
 
 def error_table(facts: ReportFacts) -> Table:
     """The rows that are furthest off."""
     worst = facts.largest
     columns = [
-        [f"{row.fold}" for row in worst],
-        column([row.actual for row in worst], 6),
-        column([row.predicted for row in worst], 6),
-        column([row.error for row in worst], 4),
-        [percent(row.share) for row in worst],
+        _numbers([f"{row.fold}" for row in worst]),
+        _numbers(column([row.actual for row in worst], 6)),
+        _numbers(column([row.predicted for row in worst], 6)),
+        _numbers(column([row.error for row in worst], 4)),
+        _numbers([percent(row.share) for row in worst]),
     ]
     header = [Cell("id"), *map(_label, ("fold", "actual", "predicted", "error", "share of all error"))]
-    rows = [(words(row.id), *cells) for row, cells in zip(worst, _numbers(columns), strict=True)]
+    rows = list(zip([words(row.id) for row in worst], *columns, strict=True))
     note = f"Worth a look in train.csv. {error_label(facts.rows, facts.headline.metric).capitalize()}."
-    return _table("Largest errors", note, header, rows)
+    return Table("Largest errors", note, tuple(header), tuple(rows))
 
 
 def notice_table(facts: ReportFacts) -> Table:
@@ -114,7 +133,7 @@ def notice_table(facts: ReportFacts) -> Table:
     ]
     header = [Cell("stage"), _label("count"), Cell("what was seen"), Cell("where")]
     note = "Nothing is dropped, coerced or filled silently."
-    return _table(f"Notices ({len(facts.notices):,})", note, header, rows, is_prose=True)
+    return Table(f"Notices ({len(facts.notices):,})", note, tuple(header), tuple(rows), is_prose=True)
 
 
 def run_table(facts: ReportFacts, provenance: Mapping[str, str]) -> Table:
@@ -130,30 +149,15 @@ def run_table(facts: ReportFacts, provenance: Mapping[str, str]) -> Table:
         "rows no fold scores": f"{run.unscored_rows:,}",
     } | dict(provenance)
     rows = [(words(name), words(text, 300)) for name, text in lines.items()]
-    return _table("How it was computed", "", [Cell("what"), Cell("value")], rows, is_prose=True)
-
-
-def _table(
-    title: str, note: str, header: Iterable[Cell], rows: Sequence[tuple[Cell, ...]], *, strong: int = 0,
-    is_prose: bool = False,
-) -> Table:  # fmt: skip
-    left_out = len(rows) - MOST_ROWS
-    said = f"{note} {count(left_out, 'more line')} not shown." if left_out > 0 else note
-    return Table(title, said, tuple(header), tuple(rows[:MOST_ROWS]), strong, is_prose)
+    return Table("How it was computed", "", (Cell("what"), Cell("value")), tuple(rows), is_prose=True)
 
 
 def _label(name: str) -> Cell:
-    return Cell(clean(name, 16), is_number=True, hint=clean(name, LONGEST_HINT) if len(name) > 16 else "")
+    return Cell(clean(name, 20), is_number=True, hint=clean(name, LONGEST_HINT) if len(name) > 20 else "")
 
 
-def _numbers(columns: Sequence[Sequence[str]]) -> list[tuple[Cell, ...]]:
-    return [tuple(Cell(text, is_number=True) for text in row) for row in zip(*columns, strict=True)]
-
-
-def _scores(folds: Sequence[FoldRow], name: str, *, on_valid: bool) -> list[str]:
-    # one scale for both columns, so that a fold's two numbers compare at a glance
-    values = [table.get(name, float("nan")) for fold in folds for table in (fold.valid, fold.train)]
-    return column(values)[0 if on_valid else 1 :: 2]
+def _numbers(texts: Sequence[str]) -> list[Cell]:
+    return [Cell(text, is_number=True) for text in texts]
 
 
 def _subjects(subjects: Sequence[tuple[str, int]]) -> Cell:

@@ -68,7 +68,7 @@ def _check_target(
     if not kept.any():
         raise DataError(f"{where} is missing on all {len(target)} rows; is [schema] target the right column?")
     distinct = np.unique(target[kept])
-    if len(distinct) <= 2:  # noqa: PLR2004 - two values are two classes
+    if len(distinct) <= 2:
         shown = " and ".join(f"{value:g}" for value in distinct)
         raise DataError(
             f"{where} takes only the value{'s' * (len(distinct) > 1)} {shown}: that is classification, and "
@@ -90,15 +90,13 @@ def _spread_rows(rows: int, share: float) -> np.ndarray[tuple[int, ...], np.dtyp
     return kept
 
 
-def _submission_layout(
-    raw: RawTables, roles: Schema, test_ids: Texts
-) -> tuple[tuple[str, str], Texts, list[Notice]]:
+def _submission_layout(raw: RawTables, roles: Schema, test_ids: Texts) -> tuple[tuple[str, str], Texts, list[Notice]]:
     """Header and id order of the file to upload; the sample submission decides where there is one."""
     if raw.sample is None or raw.sample_file is None:
         notice = Notice("sample_submission", "no sample submission was found; the header is id and target", 0)
         return (roles.id, roles.target), test_ids, [notice]
     columns = list(raw.sample.columns)
-    if len(columns) != 2 or columns[0] != roles.id:  # noqa: PLR2004 - an id and a prediction
+    if len(columns) != 2 or columns[0] != roles.id:
         raise DataError(
             f"{raw.sample_file}: expected two columns, {roles.id!r} and a prediction, found {', '.join(columns)}; "
             f"correct the file or [schema] id"

@@ -10,9 +10,10 @@ import torch
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import fit
-from pipeline.engine.networks import Network, predict
+from pipeline.engine.networks import predict
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.packing import Assignment, plan_packs
+from pipeline.tables import Network
 from pipeline.tabular.features import apply_features
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network, to_target
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.engine.fit import Fitted
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Encoded, Floats, Integers, Job, Singles
+    from pipeline.tables import Design, Encoded, Floats, Integers, Job, Singles, TargetState
 
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
 TRAIN_CURVE_POINTS = 25
@@ -39,9 +40,7 @@ class Candidate:
 
 def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
     """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
-    return apply_features(
-        design.states[state], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na
-    )
+    return apply_features(design.states[state], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na)
 
 
 def network_of(candidate: Candidate, design: Design) -> Network:
@@ -80,7 +79,10 @@ class Blocks:
 
 def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Blocks:
     """Materialise the matrices of these folds on the device; folds with an identical fit share one block."""
-    matrices, targets, start, seen = [], [], {}, {}
+    matrices: list[torch.Tensor] = []
+    targets: list[torch.Tensor] = []
+    start: dict[int, int] = {}
+    seen: dict[tuple[int, TargetState], int] = {}
     total = len(design.rows.numeric)
     for fold in folds:
         identity = (id(design.states[fold]), design.target_states[fold])
@@ -97,10 +99,15 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
 
 
 def fit_networks(
-    design: Design, candidates: Sequence[Candidate], jobs: Sequence[Job], *, metric: str, runtime: Runtime,
-    blocks: Blocks, part: str = "pack",
+    design: Design,
+    candidates: Sequence[Candidate],
+    jobs: Sequence[Job],
+    *,
+    metric: str,
+    runtime: Runtime,
+    blocks: Blocks,
 ) -> list[Fitted]:
-    """Train every job, packed; results in the order of `jobs`. Finished packs are kept under names from `part`."""
+    """Train every job, packed; results in the order of `jobs`. Finished packs are kept."""
     assignments = [_assignment(design, candidates[job.candidate], job, blocks) for job in jobs]
     device = torch.device(runtime.compute.device)
     torch.set_num_threads(runtime.compute.threads)
@@ -119,14 +126,18 @@ def fit_networks(
             def judge(member: int, rows: Integers, outputs: Floats) -> float:
                 fold = jobs[positions[member]].fold
                 own = rows - blocks.start[fold]
-                return loss(metric, design.target[own], to_target(design.target_states[fold], outputs))  # noqa: B023
+                return loss(metric, design.target[own], to_target(design.target_states[fold], outputs))
 
             return fit(
-                [assignments[p] for p in positions], blocks.matrix, blocks.target,
-                judge=judge, train_curve_points=TRAIN_CURVE_POINTS, on_progress=advance,
+                [assignments[p] for p in positions],
+                blocks.matrix,
+                blocks.target,
+                judge=judge,
+                train_curve_points=TRAIN_CURVE_POINTS,
+                on_progress=advance,
             )
 
-        results = runtime.keep(f"{part}-{number}", run)
+        results = runtime.keep(f"pack-{number}", run)
         assert isinstance(results, list)
         fitted |= dict(zip(positions, results, strict=True))
         done = sum(a.epochs for chosen in packs[: number + 1] for a in (assignments[p] for p in chosen))
@@ -150,8 +161,11 @@ def _assignment(design: Design, candidate: Candidate, job: Job, blocks: Blocks) 
         train_rows=(everything if refit else design.folds.train[job.fold]) + start,
         valid_rows=(everything[:0] if refit else design.folds.valid[job.fold]) + start,
         rule=AdamRule(
-            decoupled=train.optimizer == "adamw", weight_decay=train.weight_decay,
-            beta1=train.beta1, beta2=train.beta2, epsilon=train.epsilon,
+            decoupled=train.optimizer == "adamw",
+            weight_decay=train.weight_decay,
+            beta1=train.beta1,
+            beta2=train.beta2,
+            epsilon=train.epsilon,
         ),
         lr=train.lr,
         schedule=train.schedule,

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from pipeline.engine.networks import Network
-    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Singles, Texts
+    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Network, Singles, Texts
 
 
 def predict(
@@ -74,7 +73,9 @@ def prepare_rows(
                 f"{file}: line {schema.line_of(row)}: column {name!r} is {wrong[0]!r}, but every training row has a "
                 f"number there ({len(wrong)} such cells); correct or blank it"
             )
-    rows = encode(schema.to_types(frame[features], design.numeric), design.numeric, design.categorical, design.vocabulary)
+    rows = encode(
+        schema.to_types(frame[features], design.numeric), design.numeric, design.categorical, design.vocabulary
+    )
     unknown = (rows.codes == UNKNOWN).sum(axis=0)
     notices = [
         Notice(name, "rows with a level that training never saw", int(count))

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Dataset, FeatureState
 
 
-def preprocess(
-    dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str
-) -> Design:
+def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str) -> Design:
     """Split the training rows and fit each fold's statistics on its own training rows.
 
     With `fit_on = "all"` one fit on train and test features serves every fold (the textbook's way).
@@ -42,8 +40,7 @@ def preprocess(
         ]
     transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
     target_states = [
-        fit_target(dataset.target[index], transform=transform, standardize=target.standardize)
-        for index in fitted_rows
+        fit_target(dataset.target[index], transform=transform, standardize=target.standardize) for index in fitted_rows
     ]
     return Design(
         rows=encoded,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,23 +22,29 @@ if TYPE_CHECKING:
 
     from pipeline.engine.fit import Fitted
     from pipeline.runtime import Runtime
-    from pipeline.settings import Model, Range, Search, Train
+    from pipeline.settings import Range, Search
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Design
 
 DIVERGED = "diverged"  # a failed trial that was trained to an end, unlike one that was interrupted
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The study that a search continues, and who hears of each told trial."""
+
+    study: optuna.Study
+    on_trial: Callable[[optuna.trial.FrozenTrial], None] = lambda _: None
+
+
 def search(
     design: Design,
     *,
-    model: Model,
-    train: Train,
+    base: Candidate,
     search: Search,
     metric: str,
-    study: optuna.Study,
+    session: Session,
     runtime: Runtime,
-    on_trial: Callable[[optuna.trial.FrozenTrial], None] | None = None,
 ) -> Winner:
     """Continue the study until it holds `search.trials` finished trials; the best is the winner.
 
@@ -46,7 +52,7 @@ def search(
     it stands. A trial whose loss is not finite is told as failed and counts. Stopped at any moment, told trials stay.
     Raises TrainingError when no trial of the whole study could be scored.
     """
-    base = Candidate(model, train.model_copy(update={"seeds": 1, "refit": False}))
+    study, seed = session.study, base.train.seed
     folds = list(range(design.folds.count))
     blocks = build_blocks(design, folds, runtime)
     if not study.get_trials(deepcopy=False):
@@ -56,9 +62,12 @@ def search(
         trials = [study.ask() for _ in range(min(search.parallel, search.trials - done))]
         try:
             candidates = [with_values(base, _suggest(trial, search.space)) for trial in trials]
-            jobs = [Job(number, fold, train.seed) for number in range(len(trials)) for fold in folds]
-            lent = replace(runtime, keep=compute_always, on_progress=_within(runtime, done - first, len(trials),
-                                                                            search.trials - first))
+            jobs = [Job(number, fold, seed) for number in range(len(trials)) for fold in folds]
+            lent = replace(
+                runtime,
+                keep=compute_always,
+                on_progress=_within(runtime, done - first, len(trials), search.trials - first),
+            )
             fitted = fit_networks(design, candidates, jobs, metric=metric, runtime=lent, blocks=blocks)
         except BaseException:
             for trial in trials:
@@ -72,8 +81,7 @@ def search(
             else:
                 trial.set_user_attr(DIVERGED, value=True)
                 told = study.tell(trial, state=TrialState.FAIL)
-            if on_trial is not None:
-                on_trial(told)
+            session.on_trial(told)
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         raise TrainingError("no trial of the sweep had a finite loss; lower the upper end of search.space train.lr")
     best = study.best_trial

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.engine.fit import Fitted
-    from pipeline.engine.networks import Network
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Singles, Winner
+    from pipeline.tables import Design, Floats, Network, Singles, Winner
 
 
 def train(
@@ -52,7 +50,7 @@ def train(
         name=candidate.model.kind,
         jobs=tuple(jobs),
         weights=weights,
-        network=asdict(network),
+        network=network,
         curves=tuple(result.curve for result in fitted),
         metric=metric,
         fold_predictions=fold_predictions,

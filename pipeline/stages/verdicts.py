@@ -74,17 +74,18 @@ def change(metric: str, ours: ModelRow, other: ModelRow) -> float:
 def judge_baseline(evidence: Evidence) -> Verdict:
     """Say how far the model is from the best baseline, and in how many folds it is better."""
     if not evidence.baselines:
-        return Verdict("no baseline", "Nothing to compare with.", is_good=True)
+        return Verdict("No baseline", "Nothing to compare with.", is_good=True)
     ours, best = evidence.ours, evidence.baselines[0]
     by = change(evidence.metric, ours, best)
     greater = METRICS[evidence.metric].greater_is_better
     pairs = zip(ours.by_fold, best.by_fold, strict=True)
     won = sum(mine > theirs if greater else mine < theirs for mine, theirs in pairs)
-    detail = f"Better in {won} of {len(ours.by_fold)} folds than {best.name}, the best baseline."
+    scored = f"{best.name.capitalize()}, the best baseline, has {best.pooled[evidence.metric]:.4g}"
+    detail = f"{scored}; the model is better in {won} of {len(ours.by_fold)} folds."
     if not np.isfinite(by):
-        return Verdict(f"worse than {best.name}", detail, is_good=False)
+        return Verdict(f"Worse than {best.name}", detail, is_good=False)
     if abs(by) <= LEVEL:
-        return Verdict(f"level with {best.name}", detail, is_good=False)
+        return Verdict(f"Level with {best.name}", detail, is_good=False)
     size = f"{abs(by):.3f}" if greater else _percent(abs(by))
     side = "above" if (by > 0) != greater else "below"
     return Verdict(f"{size} {side} {best.name}", detail, is_good=by < 0)
@@ -96,12 +97,12 @@ def judge_fit(evidence: Evidence) -> Verdict:
     times = f"{ratio:.2f} times" if np.isfinite(ratio) else "infinitely many times"
     detail = f"The error on unseen rows is {times} that on training rows"
     if ratio >= OVERFITS_STRONGLY:
-        return Verdict("overfits strongly", f"{detail}.", is_good=False)
+        return Verdict("Overfits strongly", f"{detail}.", is_good=False)
     if ratio >= OVERFITS:
-        return Verdict("overfits somewhat", f"{detail}, as is usual for a network.", is_good=True)
+        return Verdict("Overfits somewhat", f"{detail}, as is usual for a network.", is_good=True)
     if evidence.is_behind:
-        return Verdict("underfits", f"{detail}, and {evidence.baselines[0].name} does better.", is_good=False)
-    return Verdict("does not overfit", f"{detail}.", is_good=True)
+        return Verdict("Underfits", f"{detail}, and {evidence.baselines[0].name} does better.", is_good=False)
+    return Verdict("Does not overfit", f"{detail}.", is_good=True)
 
 
 def say_looks(looks: int, fits: Fits) -> str:

@@ -19,7 +19,7 @@ ALPHAS = np.logspace(-1, 4, 11)
 
 def predict_mean(matrix: Singles, target: Floats, train: Integers, state: TargetState) -> Floats:
     """The mean of the training rows, taken in the transformed scale (a geometric mean under a log target)."""
-    return np.full(len(matrix), to_target(state, np.mean(to_network(state, target[train]))))
+    return np.full(len(matrix), to_target(state, np.array([np.mean(to_network(state, target[train]))])))
 
 
 def predict_median(matrix: Singles, target: Floats, train: Integers, state: TargetState) -> Floats:

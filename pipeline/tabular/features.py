@@ -37,7 +37,7 @@ def encode(
     codes = np.full((len(frame), len(categorical)), MISSING, dtype=np.int64)
     for position, (name, levels) in enumerate(zip(categorical, vocabulary, strict=True)):
         present = frame[name].notna().to_numpy()
-        found = pd.Index(levels, dtype=object).get_indexer(frame[name].to_numpy(dtype=object, na_value=None))
+        found = pd.Index(np.array(levels, dtype=object)).get_indexer(np.array(frame[name], dtype=object))
         codes[:, position] = np.where(present, np.where(found < 0, UNKNOWN, found), MISSING)
     return Encoded(numbers, codes)
 

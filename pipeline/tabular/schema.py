@@ -38,8 +38,9 @@ def check_columns(raw: RawTables, roles: Schema) -> None:
     for key in ("numeric", "categorical", "drop"):
         for name in getattr(roles, key):
             if name not in train and name not in test:
-                raise DataError(f"{raw.train_file}: no column {name!r}, listed in [schema] {key}; "
-                                f"{_nearest(name, train)}")
+                raise DataError(
+                    f"{raw.train_file}: no column {name!r}, listed in [schema] {key}; {_nearest(name, train)}"
+                )
     ignored = {roles.id, roles.target, *roles.drop}
     only_train = [name for name in train if name not in test and name not in ignored]
     only_test = [name for name in test if name not in train and name not in ignored]
@@ -62,7 +63,7 @@ def _nearest(name: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, columns, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    shown = ", ".join(map(repr, columns[:8])) + (", …" if len(columns) > 8 else "")  # noqa: PLR2004 - a screenful
+    shown = ", ".join(map(repr, columns[:8])) + (", …" if len(columns) > 8 else "")
     return f"the file has {shown}"
 
 
@@ -74,7 +75,9 @@ def blank_missing(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
 
 def texts_of(column: pd.Series[str]) -> Texts:
     """The texts as objects, None where missing, whatever pandas stores them in."""
-    return column.to_numpy(dtype=object, na_value=None)
+    texts: Texts = np.array(column, dtype=object)
+    texts[column.isna().to_numpy()] = None
+    return texts
 
 
 def as_numbers(column: pd.Series[str]) -> tuple[Floats, Texts]:
@@ -133,8 +136,11 @@ def assign_types(
         elif name in roles.categorical:
             categorical.append(name)
         else:
-            wrong = [(file, text) for frame, file in ((train, raw.train_file), (test, raw.test_file))
-                     for text in as_numbers(frame[name])[1]]
+            wrong = [
+                (file, text)
+                for frame, file in ((train, raw.train_file), (test, raw.test_file))
+                for text in as_numbers(frame[name])[1]
+            ]
             if not wrong:
                 numeric.append(name)
             elif name in roles.numeric:

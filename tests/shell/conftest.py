@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import random
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.__main__ import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG = """\
 # a made-up competition

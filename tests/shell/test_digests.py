@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline import digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TOP = 'from pipeline.lower import double\nimport numpy as np\n\n\ndef run(x):\n    """Doc."""\n    return double(x)\n'
 LOWER = "def double(x):\n    return 2 * x\n"
@@ -65,7 +68,7 @@ def test_an_import_for_annotations_only_is_not_reached(package: Path) -> None:
 
 
 def test_library_versions_are_those_of_the_imported_libraries(package: Path) -> None:
-    """numpy is imported, pandas is not."""
+    """Of the two modules, one imports numpy and none imports pandas."""
     import numpy as np
 
     digests.forget()

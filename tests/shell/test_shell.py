@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,9 @@ from pipeline.graph import NOT_IN_KEYS, STAGES, key_of, key_parts
 from pipeline.storage import heal_journal, open_study
 from pipeline.tables import Compute
 from tests.shell.conftest import CONFIG, Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU = Compute("cpu", 2, "fp32")
 BASE = load_config(CONFIG, file="tiny.toml").config
@@ -54,9 +57,7 @@ def test_gc_keeps_the_last_and_whatever_was_published(project: Project) -> None:
     assert "computed" not in project.must("submit")
 
 
-def test_config_show_tells_every_value_and_its_origin(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_show_tells_every_value_and_its_origin(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """File line, recipe, environment, option and default are told apart."""
     monkeypatch.setenv("PIPELINE_TRAIN__WEIGHT_DECAY", "0.5")
     shown = project.must("config", "show", "--origin", "--set", "train.lr=0.1")

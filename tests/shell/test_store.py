@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.errors import ArtifactError
 from pipeline.store import Store, read_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "ab" * 32
 

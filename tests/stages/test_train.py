@@ -1,0 +1,269 @@
+"""Folds and seeds trained as one program: what comes out belongs to the right fold, seed and row."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
+from torch import nn
+
+from pipeline.engine.networks import Network
+from pipeline.errors import TrainingError
+from pipeline.settings import Model, Preprocess, Target
+from pipeline.stages.learners import Candidate, build_blocks, matrix_for, network_of, outputs_of, with_values
+from pipeline.stages.predict import predict
+from pipeline.stages.train import train
+from pipeline.tables import Job, Winner
+from pipeline.tabular.features import take
+from pipeline.tabular.metrics import score
+from pipeline.tabular.targets import to_target
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DATASET = generated_dataset(metric="log_rmse")
+DESIGN = design_of(DATASET, metric="log_rmse")
+K, N, T = 3, 30, 8
+
+
+def trained(design=DESIGN, *, precision="fp64", model=SMALL_MODEL, metric="log_rmse", winner=None, runtime=None, **changes):
+    settings = SHORT_TRAINING.model_copy(update=changes)
+    return train(
+        design, model=model, train=settings, metric=metric, runtime=runtime or on_cpu(precision), winner=winner
+    )
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Three folds x two seeds, no refit."""
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def refitted():
+    """The same, and one network per seed on all training rows."""
+    return trained(refit=True)
+
+
+def predictions_of(fits, i, design=DESIGN):
+    """Predictions of job i on every row, train then test, by nn.Sequential and the target's inverse in plain numpy."""
+    fold = fits.jobs[i].fold
+    linears = []
+    for layer in range(2):
+        weight, bias = (torch.from_numpy(fits.weights[f"{layer}.{kind}"][i]) for kind in ("weight", "bias"))
+        linear = nn.Linear(*weight.shape, dtype=torch.float64)
+        linear.weight.data, linear.bias.data = weight.T.to(torch.float64), bias[0].to(torch.float64)
+        linears += [linear, nn.ReLU()]
+    rows = torch.from_numpy(matrix_for(design, fold, design.rows)).double()
+    with torch.no_grad():
+        outputs = nn.Sequential(*linears[:-1])(rows).squeeze(1).numpy()
+    state = design.target_states[fold]
+    return np.exp(outputs * state.scale + state.mean)
+
+
+# --- which networks there are
+
+
+def test_every_fold_and_seed_is_trained_once(fits, refitted):
+    """Three folds x seeds 0 and 1; with refit, fold 3 means all rows."""
+    expected = [Job(0, fold, seed) for fold in range(3) for seed in (0, 1)]
+    assert list(fits.jobs) == expected
+    assert list(refitted.jobs) == [*expected, Job(0, 3, 0), Job(0, 3, 1)]
+    assert len(fits.curves) == 6
+    assert all(len(tensor) == 6 for tensor in fits.weights.values())
+    assert Network(**fits.network) == network_of(Candidate(SMALL_MODEL, SHORT_TRAINING), DESIGN)
+
+
+def test_networks_of_the_folds_do_not_depend_on_the_refit(fits, refitted):
+    """Alone equals company at the level of a stage: allclose in fp64."""
+    for name, tensor in fits.weights.items():
+        np.testing.assert_allclose(refitted.weights[name][:6], tensor, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(refitted.seed_oof, fits.seed_oof, rtol=1e-9)
+
+
+@pytest.mark.parametrize("pack_size", [1, 2, 4])
+def test_the_size_of_packs_changes_nothing(fits, pack_size):
+    """One network at a time, or two, or four: the same predictions to 1e-9."""
+    other = trained(pack_size=pack_size)
+    np.testing.assert_allclose(other.seed_oof, fits.seed_oof, rtol=1e-9)
+    np.testing.assert_allclose(other.test_predictions, fits.test_predictions, rtol=1e-9)
+
+
+def test_the_first_seed_moves_all_seeds(fits):
+    """Seeds 1 and 2 share seed 1 with seeds 0 and 1: the same out-of-fold row."""
+    np.testing.assert_allclose(trained(seed=1).seed_oof[0], fits.seed_oof[1], rtol=1e-9)
+
+
+def test_the_same_training_twice_gives_the_same_bits():
+    """In fp32, as users run it: weights, curves and predictions."""
+    one, two = trained(precision="fp32"), trained(precision="fp32")
+    for name, tensor in one.weights.items():
+        assert tensor.tobytes() == two.weights[name].tobytes()
+    assert one.test_predictions.tobytes() == two.test_predictions.tobytes()
+    assert one.fold_predictions.tobytes() == two.fold_predictions.tobytes()
+    for a, b in zip(one.curves, two.curves, strict=True):
+        assert a.valid.tobytes() == b.valid.tobytes()
+
+
+# --- what they predict
+
+
+def test_fold_predictions_are_means_over_seeds_in_the_targets_own_scale(fits):
+    """Of every training row, recomputed from the weights with nn.Sequential: exponentials averaged, not logs."""
+    for fold in range(K):
+        own = [predictions_of(fits, i)[:N] for i, job in enumerate(fits.jobs) if job.fold == fold]
+        np.testing.assert_allclose(fits.fold_predictions[fold], np.mean(own, axis=0), rtol=1e-10)
+
+
+def test_out_of_fold_predictions_come_from_the_fold_that_did_not_train_on_the_row(fits):
+    """Row by row and seed by seed; every row has one."""
+    assert fits.seed_oof.shape == (2, N)
+    for i, job in enumerate(fits.jobs):
+        valid = DESIGN.folds.valid[job.fold]
+        np.testing.assert_allclose(fits.seed_oof[job.seed, valid], predictions_of(fits, i)[valid], rtol=1e-10)
+
+
+def test_test_predictions_are_means_over_folds_and_seeds(fits):
+    """Six networks, each under its own fold's scaling."""
+    own = [predictions_of(fits, i)[N:] for i in range(6)]
+    np.testing.assert_allclose(fits.test_predictions, np.mean(own, axis=0), rtol=1e-10)
+
+
+def test_with_refit_only_the_refits_serve_the_test(refitted):
+    """The mean of jobs 6 and 7."""
+    own = [predictions_of(refitted, i)[N:] for i in (6, 7)]
+    np.testing.assert_allclose(refitted.test_predictions, np.mean(own, axis=0), rtol=1e-10)
+
+
+def test_a_refit_has_no_validation_score_and_runs_all_epochs():
+    """Patience and the best epoch are matters of folds; patience of 1 stops at least one fold early here."""
+    fits = trained(refit=True, patience=1, epochs=12, lr=0.2)
+    stopped = [curve.stopped for job, curve in zip(fits.jobs, fits.curves, strict=True) if job.fold < K]
+    assert "patience" in stopped
+    for job, curve in zip(fits.jobs, fits.curves, strict=True):
+        if job.fold == K:
+            assert (curve.stopped, len(curve.valid), curve.best_epoch) == ("finished", 12, 11)
+            assert np.isnan(curve.valid).all()
+
+
+def test_a_curves_best_score_is_the_metric_of_the_kept_weights(fits):
+    """The judge while training and the predictions afterwards agree: log_rmse of each network on its validation rows."""
+    for i, (job, curve) in enumerate(zip(fits.jobs, fits.curves, strict=True)):
+        valid = DESIGN.folds.valid[job.fold]
+        expected = score("log_rmse", DESIGN.target[valid], predictions_of(fits, i)[valid])
+        assert curve.valid[curve.best_epoch] == pytest.approx(expected, rel=1e-9)
+        assert curve.valid[curve.best_epoch] == curve.valid.min()
+
+
+def test_training_learns_something():
+    """A longer training beats the spread of the target by far: the pieces are wired to the right rows."""
+    oof = trained(epochs=60, lr=0.05).seed_oof.mean(axis=0)
+    assert np.std(oof - DESIGN.target) < 0.5 * np.std(DESIGN.target)
+
+
+# --- poisoned rows
+
+
+def test_test_rows_reach_no_weight_and_no_score():
+    """Test features turn to 1e9, gaps and a new level: weights and fold predictions keep every bit."""
+    test = DATASET.test.assign(area=1e9, age=np.nan, colour="brandnew")
+    clean, poisoned = trained(), trained(design_of(replace(DATASET, test=test), metric="log_rmse"))
+    for name, tensor in clean.weights.items():
+        assert tensor.tobytes() == poisoned.weights[name].tobytes()
+    assert clean.fold_predictions.tobytes() == poisoned.fold_predictions.tobytes()
+
+
+def test_validation_targets_reach_no_weight_of_their_fold():
+    """Without a choice of the best epoch, fold 0's networks keep every bit when its validation targets are 1e9."""
+    target = DATASET.target.copy()
+    target[DESIGN.folds.valid[0]] = 1e9
+    options = {"restore_best": False, "pack_size": 2}
+    clean, poisoned = trained(**options), trained(design_of(replace(DATASET, target=target), metric="log_rmse"), **options)
+    for name, tensor in clean.weights.items():
+        assert tensor[:2].tobytes() == poisoned.weights[name][:2].tobytes()
+
+
+# --- blocks
+
+
+@pytest.mark.parametrize(
+    ("preparation", "target", "blocks"),
+    [
+        (Preprocess(fit_on="all"), Target(standardize=False), 1),
+        (Preprocess(fit_on="all"), Target(), 4),
+        (Preprocess(), Target(standardize=False), 4),
+    ],
+)
+def test_folds_share_rows_only_where_both_fits_are_the_same(preparation, target, blocks):
+    """One matrix for the textbook; one per fold and one for the refit as soon as features or target differ."""
+    design = design_of(DATASET, metric="log_rmse", preparation=preparation, target=target)
+    found = build_blocks(design, range(4), on_cpu("fp64"))
+    assert len(found.matrix) == len(found.target) == blocks * (N + T)
+    for fold in range(4):
+        np.testing.assert_array_equal(found.rows_of(fold), matrix_for(design, fold, design.rows))
+        state, start = design.target_states[fold], found.start[fold]
+        own = found.target[start : start + N].numpy()
+        np.testing.assert_allclose(to_target(state, own), DATASET.target, rtol=1e-12)
+        assert np.isnan(found.target[start + N : start + N + T].numpy()).all()
+
+
+# --- faults and hyperparameters
+
+
+def test_a_training_that_diverges_at_once_is_a_sentence():
+    """The exact words, naming fold and seed."""
+    with pytest.raises(TrainingError) as raised:
+        trained(lr=1e200)
+    assert str(raised.value) == (
+        "fold 1, seed 0: the loss was not finite in the first epoch; lower [train] lr (now 1e+200), or look for huge "
+        "values with `python -m pipeline evaluate` on a linear model (--set model.kind=linear)"
+    )
+
+
+def test_a_winner_replaces_the_configured_values(fits):
+    """A searched width overrides an explicit `hidden`; a searched lr trains like a configured one."""
+    winner = Winner({"train.lr": 0.05, "model.width": 7}, score=0.1, trial=3, trials=9)
+    found = trained(model=Model(hidden=(3, 3), depth=1, dropout=0.1), winner=winner)
+    expected = trained(model=Model(depth=1, width=7, dropout=0.1), lr=0.05)
+    for name, tensor in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[name], tensor)
+    changed = with_values(Candidate(SMALL_MODEL, SHORT_TRAINING), {"model.dropout": 0.5, "train.epochs": 9})
+    assert changed == Candidate(SMALL_MODEL.model_copy(update={"dropout": 0.5}), SHORT_TRAINING.model_copy(update={"epochs": 9}))
+
+
+def test_progress_reaches_exactly_its_total():
+    """Epochs of all networks, in rising order, early leavers included."""
+    told = []
+    runtime = on_cpu("fp64", on_progress=lambda done, total, what: told.append((done, total)))
+    trained(runtime=runtime, patience=1, epochs=12, lr=0.2, pack_size=4)
+    done = [value for value, _ in told]
+    assert {total for _, total in told} == {6 * 12}
+    assert done == sorted(done)
+    assert done[-1] == 72
+
+
+def test_kept_packs_are_not_trained_again(fits):
+    """What `keep` hands back is used as it is: a second run with the stored packs gives the same fits, untrained."""
+    stored, computed = {}, []
+
+    def keep(part, compute):
+        if part not in stored:
+            computed.append(part)
+            stored[part] = compute()
+        return stored[part]
+
+    first = trained(runtime=on_cpu("fp64", keep=keep), pack_size=4)
+    second = trained(runtime=on_cpu("fp64", keep=keep), pack_size=4)
+    assert computed == ["pack-0", "pack-1"]
+    assert first.test_predictions.tobytes() == second.test_predictions.tobytes()
+    np.testing.assert_allclose(first.test_predictions, fits.test_predictions, rtol=1e-9)
+
+
+def test_outputs_of_a_network_are_those_of_the_prediction(fits):
+    """`outputs_of`, through the target's inverse, is what `predict` averages: here over a single job."""
+    test = take(DESIGN.rows, np.arange(N, N + T))
+    network = Network(**fits.network)
+    tensors = [fits.weights[name][0] for name in network.tensor_names]
+    rows = torch.from_numpy(matrix_for(DESIGN, 0, test)).double()
+    alone = predict(DESIGN, network, fits.jobs[:1], {n: w[:1] for n, w in fits.weights.items()}, test, fits.compute)
+    assert np.array_equal(alone, to_target(DESIGN.target_states[0], outputs_of(network, tensors, rows)))

@@ -9,6 +9,7 @@ VENV := .venv
 UV :=
 TORCH_INDEX :=
 PYTHON := python3
+DATA := data/raw
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -78,9 +79,9 @@ docs: setup  ## run README's marked blocks, parse the others
 	@$(PY) -m pytest -m docs
 
 bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
-	@$(PY) -m benchmarks.speed --data $(or $(DATA),data/raw)
-	@$(PY) -m benchmarks.accuracy --data $(or $(DATA),data/raw)
-	@$(PY) -m benchmarks.main_job --data $(or $(DATA),data/raw)
+	@$(PY) -m benchmarks.speed --data $(DATA)
+	@$(PY) -m benchmarks.accuracy --data $(DATA)
+	@$(PY) -m benchmarks.main_job --data $(DATA)
 
 clean:  ## delete artifacts and outputs of NAME; raw data stay
 	@rm -rf "data/processed/$(NAME)" "models/$(NAME)" "reports/$(NAME)"

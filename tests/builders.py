@@ -8,14 +8,13 @@ import pandas as pd
 import torch
 
 from pipeline.engine.draws import job_key
-from pipeline.engine.networks import Network
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.packing import Assignment
 from pipeline.runtime import Runtime
 from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
-from pipeline.tables import Compute, RawTables
+from pipeline.tables import Compute, Network, RawTables
 
 # --- the engine
 

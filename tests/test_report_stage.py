@@ -183,7 +183,6 @@ def test_the_errors_add_up_to_the_metric(metric):
     actual, predicted = np.array([0.5, 20.0, 300.0]), np.array([-4.0, 25.0, 200.0])
     errors = errors_of(metric, actual, predicted)
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(score(metric, actual, predicted))
-    assert np.sign(errors).tolist() == np.sign(np.maximum(predicted, 0.0) - actual).tolist() or metric == "log_rmse"
 
 
 def test_the_error_is_a_log_ratio_under_log_rmse_and_a_difference_elsewhere():
@@ -224,12 +223,17 @@ def test_under_an_absolute_metric_shares_are_of_absolute_errors(values):
 def test_a_band_is_the_mean_and_the_middle_of_the_networks_that_were_scored():
     """0 to 10 in eleven networks: mean 5, tenth and ninetieth percentile 1 and 9."""
     result = band([np.array([float(i)]) for i in range(11)])
-    assert (result.mean, result.low, result.high) == pytest.approx(([5.0], [1.0], [9.0]))
+    assert [*result.mean, *result.low, *result.high] == pytest.approx([5.0, 1.0, 9.0])
 
 
 def test_a_band_ends_where_fewer_than_half_of_the_networks_are_left():
     """Lengths 4, 2, 2, 3: epoch 3 still has two of four, epoch 4 only one; not finite means not scored."""
-    curves = [np.array([1.0, np.nan, 3.0, 9.0]), np.array([3.0, np.nan]), np.array([np.inf, 1.0]), np.array([2.0, 3, 5])]
+    curves = [
+        np.array([1.0, np.nan, 3.0, 9.0]),
+        np.array([3.0, np.nan]),
+        np.array([np.inf, 1.0]),
+        np.array([2.0, 3, 5]),
+    ]
     result = band(curves)
     assert result.epochs.tolist() == [1, 2, 3]
     assert result.mean.tolist() == [2.0, 2.0, 4.0]

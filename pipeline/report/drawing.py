@@ -132,4 +132,9 @@ def number_axis(axis: Axis) -> None:
 def log_axis(axis: Axis, frame: tuple[float, float]) -> None:
     """Label an axis of logarithms (base 10) with the numbers they stand for."""
     axis.set_major_locator(FixedLocator(log_ticks(frame)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(float(f"{10**value:.3g}"))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power_label(float(value))))
+
+
+def _power_label(power: float) -> str:
+    # the frame's margin may reach beyond the largest float
+    return tick_label(float(f"{10.0**power:.3g}")) if abs(power) < 300 else f"1e{power:.0f}"

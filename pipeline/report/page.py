@@ -27,12 +27,13 @@ from pipeline.report.text import clean, count, number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.facts import Headline, ReportFacts
+    from pipeline.facts import Headline, ReportFacts, Verdict
 
 HERE = Path(__file__).resolve().parent
 ASSETS = ("page.html.j2", "page.css")
 BESIDE = ("r2", "rmse", "mae")  # said beside the headline metric
 LONGEST_TITLE = 80
+LONGEST_TEXT = 1000
 
 
 def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[str, str]) -> bytes:
@@ -43,6 +44,7 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
+        finalize=_printable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -55,6 +57,11 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
         tables=_tables(facts, provenance),
     )
     return page.encode()
+
+
+def _printable(value: object) -> object:
+    # whatever reaches the page: no text is unbounded, and every one can be encoded
+    return clean(value, LONGEST_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def assets_sha256() -> str:
@@ -73,8 +80,8 @@ def _headline(facts: ReportFacts, competition: str) -> dict[str, object]:
         "score": number(headline.score),
         "spread": f"mean of {count(len(facts.folds), 'fold')} {spread}",
         "beside": _beside(headline),
-        "baseline": headline.baseline,
-        "fit": headline.fit,
+        "baseline": _short(headline.baseline),
+        "fit": _short(headline.fit),
         "fit_numbers": f"training {number(headline.train_mean, 4)}, validation {number(headline.fold_mean, 4)}",
         "rows": count(upload.rows, "row"),
         "header": clean(",".join(upload.header), LONGEST_TITLE),
@@ -82,6 +89,10 @@ def _headline(facts: ReportFacts, competition: str) -> dict[str, object]:
         "advice": [replace(advice, command=_for(competition, advice.command)) for advice in headline.advice],
         "honesty": headline.honesty,
     }
+
+
+def _short(verdict: Verdict) -> Verdict:
+    return replace(verdict, claim=clean(verdict.claim, LONGEST_TITLE), detail=clean(verdict.detail))
 
 
 def _for(competition: str, command: str) -> str:

@@ -124,7 +124,7 @@ def notice_table(facts: ReportFacts) -> Table:
         groups.setdefault((item.stage, item.notice.text), []).append((item.notice.subject, item.notice.count))
     rows = [
         (
-            Cell(STAGE_WORDS.get(stage, stage)),
+            words(STAGE_WORDS.get(stage, stage)),
             Cell(f"{sum(counted for _, counted in subjects):,}", is_number=True),
             words(text, 300),
             _subjects(subjects),

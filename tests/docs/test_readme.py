@@ -60,15 +60,13 @@ def test_a_marked_block_runs_as_written(text: str, house: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+COMMAND = re.compile(r"(?:^|`)((?:make|python -m pipeline|foldpack) [^`\n#]+)", re.MULTILINE)
+
+
 def commands() -> list[object]:
     """Every `make …` and `python -m pipeline …` in a block or between back quotes."""
-    found = []
-    for page in PAGES:
-        for line in re.findall(
-            r"(?:^|`)((?:make|python -m pipeline|foldpack) [^`\n#]+)", page.read_text(), re.MULTILINE
-        ):
-            found.append(pytest.param(line.strip(), id=f"{page.name}: {line.strip()[:60]}"))
-    return found
+    found = [(page.name, line.strip()) for page in PAGES for line in COMMAND.findall(page.read_text())]
+    return [pytest.param(line, id=f"{name}: {line[:60]}") for name, line in found]
 
 
 @pytest.mark.parametrize("line", commands())

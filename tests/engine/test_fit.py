@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.tables import Network
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import fit
 from pipeline.engine.init import initial_tensors
-from pipeline.engine.networks import Network
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.schedules import SCHEDULES
 

@@ -6,7 +6,7 @@ from builders import SMALL_NETWORK, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.networks import Network
+from pipeline.tables import Network
 from pipeline.engine.packing import CPU_PACK, plan_packs
 
 WIDE = Network(inputs=3, hidden=(50,), activation="relu", init="pytorch", init_scale=0.01)

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from builders import SHORT_TRAINING, SMALL_MODEL, csv_of, design_of, generated_dataset, generated_frames, on_cpu, table
 
-from pipeline.engine.networks import Network
 from pipeline.errors import DataError
 from pipeline.stages.predict import predict, prepare_rows
 from pipeline.stages.train import train
@@ -39,7 +38,7 @@ def fault_of(frame):
 def test_the_test_file_gives_the_trainings_test_predictions_bit_for_bit(fits):
     """Read again as text, typed, encoded and predicted: every byte of what training kept."""
     ids, rows, notices = prepared(TEST_FILE)
-    found = predict(DESIGN, Network(**fits.network), fits.jobs, fits.weights, rows, fits.compute)
+    found = predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute)
     assert found.tobytes() == fits.test_predictions.tobytes()
     assert ids.tolist() == DATASET.test_ids.tolist()
     assert notices == []
@@ -47,7 +46,7 @@ def test_the_test_file_gives_the_trainings_test_predictions_bit_for_bit(fits):
 
 def test_a_rows_prediction_does_not_depend_on_the_other_rows(fits):
     """Alone, in reverse, or with columns in another order and one too many: to rounding."""
-    network = Network(**fits.network)
+    network = fits.network
     for frame, order in (
         (TEST_FILE[3:4], [3]),
         (TEST_FILE[::-1].reset_index(drop=True), range(7, -1, -1)),
@@ -60,7 +59,7 @@ def test_a_rows_prediction_does_not_depend_on_the_other_rows(fits):
 def test_no_rows_give_no_predictions(fits):
     """An empty selection is no error here."""
     rows = prepared(TEST_FILE[:0])[1]
-    assert predict(DESIGN, Network(**fits.network), fits.jobs, fits.weights, rows, fits.compute).shape == (0,)
+    assert predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute).shape == (0,)
 
 
 def test_a_level_that_training_never_saw_is_counted_and_treated_as_rare():

@@ -8,7 +8,6 @@ import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from torch import nn
 
-from pipeline.engine.networks import Network
 from pipeline.errors import TrainingError
 from pipeline.settings import Model, Preprocess, Target
 from pipeline.stages.learners import Candidate, build_blocks, matrix_for, network_of, outputs_of, with_values
@@ -71,7 +70,7 @@ def test_every_fold_and_seed_is_trained_once(fits, refitted):
     assert list(refitted.jobs) == [*expected, Job(0, 3, 0), Job(0, 3, 1)]
     assert len(fits.curves) == 6
     assert all(len(tensor) == 6 for tensor in fits.weights.values())
-    assert Network(**fits.network) == network_of(Candidate(SMALL_MODEL, SHORT_TRAINING), DESIGN)
+    assert fits.network == network_of(Candidate(SMALL_MODEL, SHORT_TRAINING), DESIGN)
 
 
 def test_networks_of_the_folds_do_not_depend_on_the_refit(fits, refitted):
@@ -262,7 +261,7 @@ def test_kept_packs_are_not_trained_again(fits):
 def test_outputs_of_a_network_are_those_of_the_prediction(fits):
     """`outputs_of`, through the target's inverse, is what `predict` averages: here over a single job."""
     test = take(DESIGN.rows, np.arange(N, N + T))
-    network = Network(**fits.network)
+    network = fits.network
     tensors = [fits.weights[name][0] for name in network.tensor_names]
     rows = torch.from_numpy(matrix_for(DESIGN, 0, test)).double()
     alone = predict(DESIGN, network, fits.jobs[:1], {n: w[:1] for n, w in fits.weights.items()}, test, fits.compute)

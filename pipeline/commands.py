@@ -11,7 +11,7 @@ from pipeline.cli import STAGE_COMMANDS
 from pipeline.competition import find_competition
 from pipeline.config import load_config, value_at
 from pipeline.devices import resolve_compute
-from pipeline.digests import code_digest
+from pipeline.digests import asset_digests, code_digest, library_versions
 from pipeline.errors import ConfigError, DataError
 from pipeline.files import write_atomically
 from pipeline.graph import SEARCH, STAGES, key_of
@@ -21,6 +21,7 @@ from pipeline.progress import say
 from pipeline.runner import Runner
 from pipeline.samples import SAMPLES, SOLUTION, fetch_sample
 from pipeline.storage import load_winner, open_study, save_winner, study_file
+from pipeline.store import KEY_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -127,7 +128,9 @@ def _publish_report(runner: Runner) -> None:
         parts = runner.parts("train")
         libraries = cast("Mapping[str, str]", parts["libraries"])
         settings = {key: str(value) for key, value in cast("Mapping[str, object]", parts["config"]).items()}
-        provenance = {**{name: runner.key(name)[:12] for name in STAGES}, **libraries, **settings}
+        tuned = {f"sweep, {key}": str(value) for key, value in (runner.winner.values if runner.winner else {}).items()}
+        keys = {f"artifact of {name}": runner.key(name)[:KEY_SHOWN] for name in STAGES}
+        provenance = {**keys, **libraries, **settings, **tuned}
         facts = cast("ReportFacts", runner.value("report"))
         return render_report(facts, competition=runner.competition.name, provenance=provenance)
 
@@ -144,7 +147,8 @@ def _publish(
 ) -> Path:
     publisher = Publisher(runner.competition.outputs(kind), root=runner.competition.root)
     artifacts = {stage: runner.key(stage) for stage in STAGES if any(_needs(later, stage) for later in stages)}
-    key = key_of({"from": [runner.key(stage) for stage in stages], "code": dict(code_digest(module))})
+    made_by = {**code_digest(module), **library_versions(module), **asset_digests(module)}
+    key = key_of({"from": [runner.key(stage) for stage in stages], "made by": made_by})
     return publisher.publish(name, key, artifacts, render)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "pipeline"
 ROOT = Path(__file__).resolve().parent
+ASSETS = {".css", ".j2"}
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # import name -> distribution, where they differ
 
 
@@ -29,6 +30,13 @@ def library_versions(module: str) -> Mapping[str, str]:
     """Installed versions of the third-party libraries that those modules import."""
     names = {library for name in reached(module) for library in _module(name).libraries}
     return {name: metadata.version(DISTRIBUTIONS.get(name, name)) for name in sorted(names)}
+
+
+def asset_digests(module: str) -> Mapping[str, str]:
+    """sha256 of the templates and style sheets beside a module."""
+    folder = _file_of(module).parent
+    files = sorted(path for path in folder.iterdir() if path.suffix in ASSETS)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @functools.cache

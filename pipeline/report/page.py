@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from pipeline.facts import Headline, ReportFacts, Verdict
 
 HERE = Path(__file__).resolve().parent
-ASSETS = ("page.html.j2", "page.css")
 BESIDE = ("r2", "rmse", "mae")  # said beside the headline metric
 LONGEST_TITLE = 80
 LONGEST_TEXT = 1000
@@ -62,11 +60,6 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
 def _printable(value: object) -> object:
     # whatever reaches the page: no text is unbounded, and every one can be encoded
     return clean(value, LONGEST_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def assets_sha256() -> str:
-    """What the template and the style sheet hold: part of what a rendered page was made from."""
-    return hashlib.sha256(b"\0".join((HERE / name).read_bytes() for name in ASSETS)).hexdigest()
 
 
 def _headline(facts: ReportFacts, competition: str) -> dict[str, object]:

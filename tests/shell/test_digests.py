@@ -81,3 +81,12 @@ def test_training_is_keyed_by_torch_and_ingest_is_not() -> None:
     assert "torch" not in digests.library_versions("pipeline.stages.ingest")
     assert "pipeline.engine.fit" in digests.reached("pipeline.stages.train")
     assert "pipeline.engine.fit" not in digests.reached("pipeline.stages.preprocess")
+
+
+def test_an_edited_template_counts_as_code_of_its_renderer(package: Path) -> None:
+    """A page is rendered again when its style changes."""
+    (package / "page.css").write_text("a{}")
+    before = digests.asset_digests("pipeline.top")
+    (package / "page.css").write_text("b{}")
+    assert set(before) == {"page.css"}
+    assert digests.asset_digests("pipeline.top") != before

@@ -25,7 +25,9 @@ DESIGN = design_of(DATASET, metric="log_rmse")
 K, N, T = 3, 30, 8
 
 
-def trained(design=DESIGN, *, precision="fp64", model=SMALL_MODEL, metric="log_rmse", winner=None, runtime=None, **changes):
+def trained(
+    design=DESIGN, *, precision="fp64", model=SMALL_MODEL, metric="log_rmse", winner=None, runtime=None, **changes
+):
     settings = SHORT_TRAINING.model_copy(update=changes)
     return train(
         design, model=model, train=settings, metric=metric, runtime=runtime or on_cpu(precision), winner=winner
@@ -177,7 +179,10 @@ def test_validation_targets_reach_no_weight_of_their_fold():
     target = DATASET.target.copy()
     target[DESIGN.folds.valid[0]] = 1e9
     options = {"restore_best": False, "pack_size": 2}
-    clean, poisoned = trained(**options), trained(design_of(replace(DATASET, target=target), metric="log_rmse"), **options)
+    clean, poisoned = (
+        trained(**options),
+        trained(design_of(replace(DATASET, target=target), metric="log_rmse"), **options),
+    )
     for name, tensor in clean.weights.items():
         assert tensor[:2].tobytes() == poisoned.weights[name][:2].tobytes()
 
@@ -227,7 +232,9 @@ def test_a_winner_replaces_the_configured_values(fits):
     for name, tensor in expected.weights.items():
         np.testing.assert_array_equal(found.weights[name], tensor)
     changed = with_values(Candidate(SMALL_MODEL, SHORT_TRAINING), {"model.dropout": 0.5, "train.epochs": 9})
-    assert changed == Candidate(SMALL_MODEL.model_copy(update={"dropout": 0.5}), SHORT_TRAINING.model_copy(update={"epochs": 9}))
+    assert changed == Candidate(
+        SMALL_MODEL.model_copy(update={"dropout": 0.5}), SHORT_TRAINING.model_copy(update={"epochs": 9})
+    )
 
 
 def test_progress_reaches_exactly_its_total():

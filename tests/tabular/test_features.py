@@ -100,7 +100,9 @@ def test_a_small_table_is_what_one_gets_by_hand():
     np.testing.assert_allclose(found.to_numpy(), expected, rtol=1e-7)
 
 
-@pytest.mark.parametrize("values", [[5, 5, np.nan, 5], [np.nan] * 4, [7, np.nan, np.nan, np.nan], [0.1] * 4, [1e15] * 4])
+@pytest.mark.parametrize(
+    "values", [[5, 5, np.nan, 5], [np.nan] * 4, [7, np.nan, np.nan, np.nan], [0.1] * 4, [1e15] * 4]
+)
 def test_a_constant_column_gives_zeros(values):
     """Also with gaps, with nothing but gaps, with one value, and where the mean rounds: no NaN, no infinity."""
     assert (matrix_of(frame_of([values], []))["n0"] == 0).all()
@@ -222,5 +224,7 @@ def test_folds_share_one_layout_and_leave_what_they_never_learned_at_zero(frame,
 def test_a_number_too_large_for_a_single_is_not_turned_into_infinity():
     """A typing error in one test cell (1e60 beside values around 1) must not reach the network as infinity."""
     state, _, vocabulary = fitted(frame_of([[1.0, 2.0, 3.0]], []))
-    matrix = apply_features(state, Encoded(np.array([[1e60]]), np.zeros((1, 0), int)), vocabulary, states=[state], dummy_na=True)
+    matrix = apply_features(
+        state, Encoded(np.array([[1e60]]), np.zeros((1, 0), int)), vocabulary, states=[state], dummy_na=True
+    )
     assert np.isfinite(matrix).all()

@@ -100,9 +100,7 @@ def test_an_unknown_metric_is_named_beside_the_known_ones():
     """The exact sentence."""
     with pytest.raises(ConfigError) as raised:
         metric_named("rmsel")
-    assert str(raised.value) == (
-        "metric 'rmsel' is not known; choose one of log_rmse, rmsle, rmse, mse, mae, mape, r2"
-    )
+    assert str(raised.value) == ("metric 'rmsel' is not known; choose one of log_rmse, rmsle, rmse, mse, mae, mape, r2")
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def test_a_text_that_is_a_number_becomes_it(text, number):
     assert len(wrong) == 0
 
 
-@pytest.mark.parametrize("text", ["abc", "1,5", "inf", "-inf", "Infinity", "1 000", "12a", "0x1F", "1_000", "True", "nan"])
+@pytest.mark.parametrize(
+    "text", ["abc", "1,5", "inf", "-inf", "Infinity", "1 000", "12a", "0x1F", "1_000", "True", "nan"]
+)
 def test_a_text_that_is_no_finite_number_is_reported(text):
     """It becomes NaN, and is handed back as it stands."""
     numbers, wrong = schema.as_numbers(texts("1", text, None))
@@ -134,9 +136,7 @@ def test_a_fault_of_the_columns_is_a_sentence(train, test, roles, message):
 
 def test_a_column_only_in_one_file_may_be_dropped_by_name():
     """As the house-price data's other columns would be."""
-    schema.check_columns(
-        raw_tables("Id,a,b,y\n1,1,1,1\n", "Id,a\n2,1\n"), Schema(id="Id", target="y", drop=("b",))
-    )
+    schema.check_columns(raw_tables("Id,a,b,y\n1,1,1,1\n", "Id,a\n2,1\n"), Schema(id="Id", target="y", drop=("b",)))
 
 
 def test_tables_of_the_tests_are_what_the_pipeline_reads(tmp_path):

@@ -83,5 +83,6 @@ bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.accuracy --data $(DATA)
 	@$(PY) -m benchmarks.main_job --data $(DATA)
 
-clean:  ## delete artifacts and outputs of NAME; raw data stay
-	@rm -rf "data/processed/$(NAME)" "models/$(NAME)" "reports/$(NAME)"
+clean:  ## delete artifacts and outputs of NAME; raw data and the count of looks stay
+	@rm -rf "data/processed/$(NAME)" "models/$(NAME)"
+	@if [ -d "reports/$(NAME)" ]; then find "reports/$(NAME)" -mindepth 1 ! -name heldout.json -delete; fi

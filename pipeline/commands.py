@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from pipeline.tables import Dataset, Design, Fits, Scores, Submission
 
 CACHE = ".cache"
+WITHOUT_WINNER = {"search", "ingest", "preprocess", "gc"}  # what works before a sweep has finished
 
 
 def execute(options: Options) -> None:
     """Run the command that was typed, in the current folder."""
-    root = Path.cwd()
+    root = Path()
     competition = find_competition(options.name, root=root, fast=options.fast)
     resolved = load_config(
         competition.file.read_text(encoding="utf-8"),
@@ -58,7 +59,11 @@ def execute(options: Options) -> None:
         return
     if not (raw / "train.csv").exists() and not (raw / "test.csv").exists() and raw.name in SAMPLES:
         say(fetch_sample(raw.name, raw, cache_folder=root / CACHE, on_progress=say).sentence)
-    run_with(_runner(competition, resolved), options)
+    train = resolved.config.train
+    runner = Runner(competition, resolved.config, resolve_compute(train.device, train.threads, train.precision))
+    if train.tuned and options.command not in WITHOUT_WINNER:
+        runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
+    run_with(runner, options)
 
 
 def run_with(runner: Runner, options: Options) -> None:
@@ -75,14 +80,6 @@ def run_with(runner: Runner, options: Options) -> None:
         explain(runner, options.stage)
     elif options.command == "gc":
         collect_garbage(runner, keep=options.keep)
-
-
-def _runner(competition: Competition, resolved: Resolved) -> Runner:
-    train = resolved.config.train
-    runner = Runner(competition, resolved.config, resolve_compute(train.device, train.threads, train.precision))
-    if train.tuned:
-        runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
-    return runner
 
 
 def bring(runner: Runner, stage: str) -> None:
@@ -229,15 +226,13 @@ def look_at_heldout(competition: Competition, resolved: Resolved) -> None:
     from pipeline.heldout import score_heldout
 
     folder, roles = competition.outputs("reports"), resolved.config.roles
+    raw = competition.raw(resolved.config.raw)
     if not (folder / "submission.csv").exists():
         raise DataError(f"{folder / 'submission.csv'}: not there yet; run `make submit NAME={competition.name}` first")
-    look = score_heldout(
-        competition.raw(resolved.config.raw),
-        folder / "submission.csv",
-        id_column=roles.id,
-        target=roles.target,
-        looks_file=folder / "heldout.json",
-    )
+    # competitions that share their data share the solution: its looks are counted together
+    looks = competition.root / "reports" / raw.name / "heldout.json"
+    looks.parent.mkdir(parents=True, exist_ok=True)
+    look = score_heldout(raw, folder / "submission.csv", id_column=roles.id, target=roles.target, looks_file=looks)
     say(look.sentence)
 
 

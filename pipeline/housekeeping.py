@@ -36,13 +36,18 @@ def explain(runner: Runner, name: str) -> None:
     if fresh is not None:
         parts = runner.parts(name)
         counts = [
-            f"{len(part)} {kind}"
-            for kind in ("inputs", "config", "code", "libraries")
+            f"{len(part)} {noun}"
+            for kind, noun in (
+                ("inputs", "inputs"),
+                ("config", "settings"),
+                ("code", "modules of code"),
+                ("libraries", "libraries"),
+            )
             if isinstance(part := parts[kind], dict)
         ]
         say(
             f"{name} is fresh: {fresh.payload.name}, made {fresh.created[:19]} UTC; nothing changed among its "
-            f"{', '.join(counts)} entries."
+            f"{', '.join(counts)}."
         )
         return
     say(f"{name} will be computed (key {key[:KEY_SHOWN]}):")

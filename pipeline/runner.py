@@ -15,13 +15,14 @@ from pipeline.progress import Bar, say
 from pipeline.runtime import Runtime
 from pipeline.sources import find_files, read_tables
 from pipeline.store import Manifest, Store
-from pipeline.words import describe
+from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
     from pipeline.settings import Config
     from pipeline.tables import Compute, Winner
 
+NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 PARTS = "part"  # stage name of a finished part of an unfinished stage
 
 
@@ -72,6 +73,9 @@ class Runner:
                     manifest = self._compute(name, stage, key, store)
                     how = f"computed  {manifest.seconds:.1f} s"
         say(f"{name:<11} {how:<18} {self._shown(manifest)}  {manifest.note}".rstrip())
+        if how != "cached" and name in NOTICING:
+            for line in notice_lines(self._values[name]):
+                say(f"{'':<11} {'noticed':<18} {line}")
         self._manifests[name] = manifest
         return manifest
 
@@ -111,7 +115,7 @@ class Runner:
             value = run(**values, **settings)
         seconds = time.perf_counter() - started
         self._check_unchanged(name)
-        manifest = store.save(name, key, value, seconds=seconds, parts=self.parts(name), note=describe(name, value))
+        manifest = store.save(name, key, value, seconds=seconds, parts=self.parts(name), note=describe(value))
         for part in store.manifests():
             if part.stage == PARTS and part.parts.get("of") == key:
                 store.remove(part)

@@ -8,8 +8,10 @@ import numpy as np
 
 from pipeline.tables import Dataset, Design, Fits, Scores, Submission
 
+NOTICES_SHOWN = 3
 
-def describe(stage: str, value: object) -> str:
+
+def describe(value: object) -> str:
     """The result of a stage in a few words; kept in its manifest, so that a cached stage says it too."""
     match value:
         case Dataset():
@@ -25,7 +27,16 @@ def describe(stage: str, value: object) -> str:
             return _describe_scores(value)
         case Submission():
             return f"{value.rows} rows, sha256 {value.sha256[:12]}"
-    return f"{stage} done"
+    return ""
+
+
+def notice_lines(value: object) -> Iterator[str]:
+    """The first things a stage noticed; the report has them all."""
+    notices = getattr(value, "notices", ())
+    for notice in notices[:NOTICES_SHOWN]:
+        yield f"{notice.subject}: {notice.text}: {notice.count}"
+    if len(notices) > NOTICES_SHOWN:
+        yield f"… and {len(notices) - NOTICES_SHOWN} more, all in the report"
 
 
 def _describe_fits(fits: Fits) -> str:

@@ -17,7 +17,7 @@ settings.load_profile("foldpack")
 @pytest.fixture(scope="module")
 def one_thread():
     """One torch thread, and the number that was before afterwards; some stages set it for the whole process."""
-    import torch  # noqa: PLC0415 - a second that other tests do not pay
+    import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

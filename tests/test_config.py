@@ -26,7 +26,7 @@ def faults_of(text, **options):
 
 
 def test_a_later_layer_overrides_an_earlier_one():
-    """default < recipe < file < environment < --set, one layer more each time, with the origin of the value."""
+    """Default < recipe < file < environment < --set, one layer more each time, with the origin of the value."""
     default = Config().train.epochs
     assert default != RECIPES["textbook"]["train.epochs"]
     recipe = 'recipe = "textbook"\n'
@@ -131,8 +131,8 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
         ("[model]\nhidden = [8,\n  0]\n", "c.toml:2: model.hidden.1 = 0: input should be greater than or equal to 1"),
         ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': input should be a valid tuple"),
         ('[search.space]\n"train.lr" = {log = [1, 0.5]}\n',
-         "c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper one, "
-         "found [1.0, 0.5]"),
+         ("c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper "
+         "one, found [1.0, 0.5]")),
         ('[search.space]\n"train.lrr" = {log = [0.1, 0.5]}\n',
          "c.toml:1: search.space has an unknown key 'train.lrr'; did you mean 'train.lr'?"),
     ],
@@ -178,8 +178,9 @@ def test_a_seed_beyond_what_its_generator_takes_is_a_fault(seed):
 )  # fmt: skip
 def test_a_search_range_outside_its_settings_limits_is_a_fault(dimension):
     """Found when the file is read, not at the first trial that draws a forbidden value."""
+    key = dimension.split('"')[1]
     for message in faults_of(f"[search.space]\n{dimension}\n"):
-        assert message.startswith(f"c.toml:1: search.space {dimension.split('"')[1]}: ")
+        assert message.startswith(f"c.toml:1: search.space {key}: ")
 
 
 @pytest.mark.parametrize("ranges", [{}, {"log": (0.1, 1.0), "uniform": (0.1, 1.0)}, {"log": (0.0, 1.0)},

@@ -99,12 +99,6 @@ def test_a_json_block_parses(text: str) -> None:
     json.loads(text)
 
 
-@pytest.mark.parametrize("text", blocks("python"))
-def test_a_python_block_compiles(text: str) -> None:
-    """It is Python."""
-    compile(text, "README", "exec")
-
-
 def test_every_link_to_a_file_leads_somewhere() -> None:
     """Relative links and pictures of all pages."""
     for page in PAGES:

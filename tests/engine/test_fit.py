@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.tables import Network
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import fit
 from pipeline.engine.init import initial_tensors
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.schedules import SCHEDULES
+from pipeline.tables import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MATRIX, TARGET = rows_and_target(rows=60)
@@ -200,7 +200,7 @@ def test_one_models_nan_changes_no_bit_of_the_others(dtype, place):
 
 
 def test_a_model_that_turns_nan_leaves_with_the_weights_it_had():
-    """In its first epoch: the initial ones. Later: those of its best epoch before; never a number that is not finite."""
+    """In its first epoch the initial ones, later those of its best epoch before; never one that is not finite."""
     [first] = fit_all([wild(epochs=9)], dtype=torch.float32)
     assert first.curve.stopped == "not finite"
     assert len(first.curve.valid) == 1

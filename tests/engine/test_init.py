@@ -9,9 +9,9 @@ from builders import SMALL_NETWORK
 from scipy import stats
 from torch import nn
 
-from pipeline.tables import Network
 from pipeline.engine.draws import job_key
 from pipeline.engine.init import SCHEMES, initial_tensors
+from pipeline.tables import Network
 
 N_IN, N_OUT = 300, 200
 KEYS = torch.tensor([job_key(seed, fold) for seed in (0, 1) for fold in (0, 1)])

@@ -18,6 +18,7 @@ RULES = [
     AdamRule(decoupled=True, weight_decay=1.0, beta1=0.95, beta2=0.99, epsilon=1e-8),
     AdamRule(decoupled=True, weight_decay=1.0, beta1=0.95, beta2=0.99, epsilon=1e-8),
 ]
+MODELS = len(RULES)
 RATES = np.outer([0.1, 0.01, 1.0, 0.03, 0.2, 0.2], np.linspace(1, 0.1, STEPS))
 
 
@@ -26,7 +27,7 @@ def random_tensors(models, seed, dtype=torch.float64):
     return [torch.randn(models, *shape, generator=generator, dtype=torch.float64).to(dtype) for shape in SHAPES]
 
 
-def gradients_at(step, models=len(RULES), dtype=torch.float64):
+def gradients_at(step, models=MODELS, dtype=torch.float64):
     return random_tensors(models, 100 + step, dtype)
 
 
@@ -38,7 +39,7 @@ def trained(rules, rates, *, fused, dtype=torch.float64, gradients=gradients_at)
     return tensors
 
 
-def trained_by_torch(m, rule, rates, dtype=torch.float64, models=len(RULES)):
+def trained_by_torch(m, rule, rates, dtype=torch.float64, models=MODELS):
     """One torch.optim.Adam or AdamW on the tensors of model m."""
     own = [tensor[m].clone().requires_grad_() for tensor in random_tensors(models, 0, dtype)]
     kind = torch.optim.AdamW if rule.decoupled else torch.optim.Adam

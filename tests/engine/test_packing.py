@@ -1,13 +1,15 @@
 """Which jobs share a program."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from builders import SMALL_NETWORK, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.tables import Network
 from pipeline.engine.packing import CPU_PACK, plan_packs
+from pipeline.tables import Network
 
 WIDE = Network(inputs=3, hidden=(50,), activation="relu", init="pytorch", init_scale=0.01)
 jobs_strategy = st.lists(
@@ -36,12 +38,12 @@ def test_packs_of_a_shape_are_as_few_and_as_even_as_can_be():
     """25 jobs at most 10 a pack: three packs of 9, 9 and 7, in the order of the jobs."""
     packs = plan_packs([job()] * 25, on_gpu=False)
     assert [len(pack) for pack in packs] == [9, 9, 7]
-    assert sum(packs, []) == list(range(25))
+    assert list(chain.from_iterable(packs)) == list(range(25))
     assert plan_packs([], on_gpu=False) == []
 
 
 def test_hyperparameters_that_leave_the_graph_alone_do_not_split_packs():
-    """lr, schedule, dropout, epochs, patience, rows and keys may differ inside a pack; width, batch and loss may not."""
+    """Rates, dropout, epochs, patience, rows and keys may differ inside a pack; width, batch and loss may not."""
     alike = [
         job(), job(lr=1.0), job(schedule="cosine"), job(dropout=0.5), job(epochs=9), job(patience=2), job(key=7),
         job(train_rows=np.arange(3)), job(restore_best=False),

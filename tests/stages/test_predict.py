@@ -89,8 +89,8 @@ def test_a_text_in_a_numeric_column_is_named_with_its_line():
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["a", "a"], "new.csv: line 3: id 'a' stands there twice (1 doubled ids); Kaggle matches predictions by id, "
-                     "so ids must be unique"),
+        (["a", "a"], ("new.csv: line 3: id 'a' stands there twice (1 doubled ids); Kaggle matches predictions by id, "
+                     "so ids must be unique")),
         (["a", ""], "new.csv: line 3: 'Id' is empty; every test row needs an id"),
     ],
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_the_targets_transform_follows_the_metric_unless_it_is_said(metric, aske
 
 @pytest.mark.parametrize(("transform", "value"), [("log", 0.0), ("log", -3.0), ("log1p", -1.0)])
 def test_a_target_that_the_transform_forbids_is_a_sentence(transform, value):
-    """log of 0 under metric rmse, which itself allows 0: not a NaN in training and advice about the learning rate."""
+    """Log of 0 under metric rmse, which itself allows 0: not a NaN in training and advice about the learning rate."""
     dataset = replace(DATASET, target=np.where(np.arange(30) == 4, value, DATASET.target))
     with pytest.raises((ConfigError, DataError), match=r"target\.transform"):
         design_of(dataset, target=Target(transform=transform))

@@ -50,7 +50,6 @@ def test_an_odd_id_survives_the_file(identity):
     ids = texts(identity, "plain")
     content = submission_csv(ids, np.array([1.0, 2.0]), header=HEADER, wanted=ids)
     check_submission(content, header=HEADER, ids=ids)
-    assert ("é" != identity) or "é,1.0" in content.decode()
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

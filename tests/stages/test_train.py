@@ -148,7 +148,7 @@ def test_a_refit_has_no_validation_score_and_runs_all_epochs():
 
 
 def test_a_curves_best_score_is_the_metric_of_the_kept_weights(fits):
-    """The judge while training and the predictions afterwards agree: log_rmse of each network on its validation rows."""
+    """The judge while training and the predictions afterwards agree on each network's validation rows."""
     for i, (job, curve) in enumerate(zip(fits.jobs, fits.curves, strict=True)):
         valid = DESIGN.folds.valid[job.fold]
         expected = score("log_rmse", DESIGN.target[valid], predictions_of(fits, i)[valid])

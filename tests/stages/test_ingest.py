@@ -55,6 +55,14 @@ def test_ids_stay_byte_for_byte():
     assert dataset.test_ids.tolist() == ["007", "A 5"]
 
 
+def test_an_id_may_read_like_a_missing_value():
+    """NA is Namibia in a column of country codes: missing texts are a matter of features, an empty id of ids."""
+    dataset = ingested("Id,a,c,y\nNA,1,x,1\nDE,2,y,2\nFR,3,y,3\n", "Id,a,c\nNA,1,x\nnan,2,y\n", "Id,y\nNA,0\nnan,0\n")
+    assert dataset.train_ids.tolist() == ["NA", "DE", "FR"]
+    assert dataset.test_ids.tolist() == ["NA", "nan"]
+    assert dataset.notices == ()
+
+
 def test_ingest_leaves_the_raw_tables_alone():
     """A stage hands on a new value."""
     raw = raw_tables(TRAIN, TEST, SAMPLE)
@@ -69,6 +77,12 @@ def test_a_share_of_the_rows_is_spread_over_the_file(share, ids):
     """Half of six rows: the first, the last, and one between; a tenth still is one row."""
     train = "Id,a,c,y\n" + "".join(f"{i},1,x,{10 * i}\n" for i in range(1, 7))
     assert "".join(ingested(train, row_share=share).train_ids) == ids
+
+
+def test_a_share_of_the_rows_holds_no_row_without_a_target():
+    """The first of six rows has none: of the spread 1, 3 and 6 only 3 and 6 are left."""
+    train = "Id,a,c,y\n1,1,x,\n" + "".join(f"{i},1,x,{10 * i}\n" for i in range(2, 7))
+    assert "".join(ingested(train, row_share=0.5).train_ids) == "36"
 
 
 # --- FAULT 31: train and test have different columns

@@ -224,6 +224,12 @@ def test_a_training_that_diverges_at_once_is_a_sentence():
     )
 
 
+def test_a_training_that_diverges_at_its_very_last_step_is_a_sentence_too():
+    """One step in all: its loss is still finite, the weights after it are not usable, and no later loss can tell."""
+    with pytest.raises(TrainingError, match=r"^fold 1, seed 0: .*lower \[train\] lr \(now 1e\+200\)"):
+        trained(lr=1e200, epochs=1, batch_size=64, schedule="constant", restore_best=False)
+
+
 def test_a_winner_replaces_the_configured_values(fits):
     """A searched width overrides an explicit `hidden`; a searched lr trains like a configured one."""
     winner = Winner({"train.lr": 0.05, "model.width": 7}, score=0.1, trial=3, trials=9)

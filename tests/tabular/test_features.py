@@ -221,6 +221,17 @@ def test_folds_share_one_layout_and_leave_what_they_never_learned_at_zero(frame,
         assert not together.drop(columns=own).to_numpy().any()
 
 
+def test_a_column_for_rare_levels_belongs_to_the_folds_that_learned_it():
+    """Fold one saw only a's, fold two a single b: in fold one b goes nowhere, for its rare column was never trained."""
+    frame = frame_of([], [["a", "a", "b", None]])
+    (one, rows, vocabulary), (two, _, _) = (fitted(frame, index, min_frequency=2) for index in ([0, 1], [2, 3]))
+    assert column_names([one, two], [], ["t0"], dummy_na=True) == ("t0_a", "t0_(rare)", "t0_nan")
+    in_one = apply_features(one, rows, vocabulary, states=[one, two], dummy_na=True)
+    in_two = apply_features(two, rows, vocabulary, states=[one, two], dummy_na=True)
+    assert in_one.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1]]
+    assert in_two.tolist() == [[0, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
 def test_a_number_too_large_for_a_single_is_not_turned_into_infinity():
     """A typing error in one test cell (1e60 beside values around 1) must not reach the network as infinity."""
     state, _, vocabulary = fitted(frame_of([[1.0, 2.0, 3.0]], []))

@@ -95,9 +95,11 @@ def key_lines(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     section = ""
     depth = 0
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = re.sub(r'"(?:\\.|[^"\\])*"|\'[^\']*\'', lambda m: m.group().strip("\"'").replace("=", " "), raw)
-        line = line.split("#", 1)[0].strip()
+    for number, raw in enumerate(text.split("\n"), start=1):
+        # texts lose what looks like TOML, a comment goes as a whole (a quote in it opens no text)
+        line = re.sub(
+            r'"((?:\\.|[^"\\])*)"|\'([^\']*)\'|#.*', lambda m: re.sub(r"[=#\[\]{}]", " ", m[1] or m[2] or ""), raw
+        ).strip()
         if depth == 0 and (header := re.fullmatch(r"\[\[?\s*([^\]]+?)\s*\]\]?", line)):
             section = re.sub(r"\s*\.\s*", ".", header.group(1)) + "."
             lines.setdefault(section[:-1], number)
@@ -125,11 +127,17 @@ def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[object, str]]:
-    return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", "."): (_toml_value(text), f"environment {name}")
-        for name, text in sorted(environment.items())
-        if name.startswith(ENVIRONMENT_PREFIX)
-    }
+    """Settings among the environment's variables; a build system's own PIPELINE_ID is none and is left alone."""
+    known = {key.replace(".", "_") for key in known_keys()}
+    values: dict[str, tuple[object, str]] = {}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+        meant = "__" in key or difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+        if meant:
+            values[key.replace("__", ".")] = (_toml_value(text), f"environment {name}")
+    return values
 
 
 def _from_options(settings: Sequence[str]) -> dict[str, tuple[object, str]]:
@@ -200,4 +208,19 @@ def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]],
             near = difflib.get_close_matches(key, searchable, n=1, cutoff=0.5)
             remedy = f"did you mean {near[0]!r}?" if near else "a search varies keys of [model] and [train]"
             faults.append(f"{origin}: search.space has an unknown key {key!r}; {remedy}")
+        else:
+            faults += [f"{origin}: search.space {key}: {fault}" for fault in _forbidden_values(config, key)]
     return faults
+
+
+def _forbidden_values(config: Config, key: str) -> Iterator[str]:
+    """Ends of a range, or choices, that the setting itself would refuse."""
+    section, leaf = key.split(".")
+    own: BaseModel = getattr(config, section)
+    dimension = config.search.space[key]
+    for value in dimension.choice or dimension.integer or dimension.uniform or dimension.log or ():
+        try:
+            type(own).model_validate(own.model_dump() | {leaf: value})
+        except ValidationError as error:
+            message = str(error.errors()[0]["msg"])
+            yield f"{value!r}: {message[0].lower()}{message[1:]}"

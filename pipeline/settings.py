@@ -59,7 +59,7 @@ class FoldSettings(Settings):
 
     count: int = Field(5, ge=2, description="number of folds, K")
     shuffle: bool = Field(True, description="false: contiguous blocks")
-    seed: int = Field(0, ge=0, description="which shuffle")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="which shuffle")
 
 
 class Model(Settings):
@@ -102,7 +102,7 @@ class Train(Settings):
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better score; 0: never early")
     restore_best: bool = Field(True, description="keep the weights of the best validation epoch")
     seeds: int = Field(1, ge=1, description="networks per fold, averaged; one batched program trains them all")
-    seed: int = Field(0, ge=0, description="the first seed")
+    seed: int = Field(0, ge=0, le=2**62, description="the first seed")
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -147,7 +147,7 @@ class Search(Settings):
 
     trials: int = Field(50, ge=1, description="trials in the study, earlier ones counted in")
     parallel: int = Field(4, ge=1, description="trials asked for at a time and trained side by side")
-    seed: int = Field(0, ge=0, description="of the sampler")
+    seed: int = Field(0, ge=0, le=2**31, description="of the sampler")
     space: dict[str, Range] = Field(default_factory=_default_space, description="dotted key -> range")
 
 
@@ -155,7 +155,9 @@ class Config(Settings):
     """One competition, resolved."""
 
     recipe: Literal["classic", "textbook"] = Field("classic", description="a named set of defaults")
-    metric: str = Field("rmse", description="the competition's score")
+    metric: Literal["log_rmse", "rmsle", "rmse", "mse", "mae", "mape", "r2"] = Field(
+        "rmse", description="the competition's score"
+    )
     raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=r"^[\w.-]*$")
     # `schema` is taken in pydantic, so the TOML section [schema] is this field's alias
     roles: Schema = Field(default_factory=Schema, alias="schema")

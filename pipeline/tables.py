@@ -148,7 +148,7 @@ class Curve:
 
     train: Floats  # [epochs run]
     valid: Floats  # [epochs run], NaN for a job without validation rows
-    best_epoch: int  # zero-based epoch whose weights were kept
+    best_epoch: int  # zero-based epoch whose weights were kept; -1 if no epoch ended with a finite loss
     stopped: str  # "finished", "patience" or "not finite"
 
 

@@ -206,6 +206,7 @@ def test_a_search_dimension_is_exactly_one_rising_range(ranges):
         ("[ s ]\na=1 # = [ {\nb = 1\n", {"s": 1, "s.a": 2, "s.b": 3}),
         ('a = "x = [y" # [\nb = 1\n', {"a": 1, "b": 2}),
         ('a = ["x[", "y"]\nb = 1\n', {"a": 1, "b": 2}),
+        ('a = "x\u2028y"\nb = 1\n', {"a": 1, "b": 2}),
         ('a = ["x#y"]\nb = 1\n', {"a": 1, "b": 2}),
         ("a = ['{']\nb = 1\n", {"a": 1, "b": 2}),
         ('a = "it\'s"\nb = 1 # don\'t [\nc = "\\"["\nd = 1\n', {"a": 1, "b": 2, "c": 3, "d": 4}),
@@ -325,3 +326,22 @@ def test_a_config_cannot_be_changed():
     """Stages get it, nobody writes to it."""
     with pytest.raises(ValidationError):
         Config().train.lr = 1.0
+
+
+def test_the_literal_metrics_are_those_of_the_table():
+    """Settings stand on the floor below the metrics and name them once more; the two lists are one."""
+    from typing import get_args
+
+    from pipeline.settings import Config
+    from pipeline.tabular.metrics import METRICS
+
+    assert get_args(Config.model_fields["metric"].annotation) == tuple(METRICS)
+
+
+def test_a_build_systems_variables_are_left_alone_and_ours_are_not():
+    """PIPELINE_ID is none of ours; PIPELINE_TRAIN_LR is a setting with an underscore too few, and is told so."""
+    assert (
+        load_config("", file="x.toml", environment={"PIPELINE_ID": "77", "PIPELINE_URL": "u"}).config.metric == "rmse"
+    )
+    with pytest.raises(ConfigError, match="environment PIPELINE_TRAIN_LR: unknown key 'train_lr'; did you mean"):
+        load_config("", file="x.toml", environment={"PIPELINE_TRAIN_LR": "0.1"})

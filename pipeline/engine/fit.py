@@ -102,7 +102,7 @@ class _Pack:
         )
         self.loss_sum = torch.zeros(len(self.jobs), dtype=matrix.dtype, device=self.device)
         self.best_loss = np.full(len(self.jobs), np.inf)
-        self.best_epoch = np.zeros(len(self.jobs), dtype=np.int64)
+        self.best_epoch = np.full(len(self.jobs), -1)
         self.train_scores: list[list[float]] = [[] for _ in self.jobs]
         self.valid_scores: list[list[float]] = [[] for _ in self.jobs]
         self.scored_epochs = [_spread(a.epochs, train_curve_points) for a in self.jobs]
@@ -161,8 +161,10 @@ class _Pack:
             return "not finite"
         if self.epoch[position] >= job.epochs:
             return "finished"
+        if not job.patience or self.judge is None or not len(job.valid_rows):
+            return ""  # nothing to wait for
         waited = self.epoch[position] - 1 - _last_better(self.valid_scores[position])
-        return "patience" if job.patience and waited >= job.patience else ""
+        return "patience" if waited >= job.patience else ""
 
     def _remember(self, improved: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
         if not improved.any():

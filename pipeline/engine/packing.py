@@ -62,11 +62,19 @@ def plan_packs(assignments: Sequence[Assignment], *, on_gpu: bool, pack_size: in
         by_shape.setdefault(assignment.shape, []).append(position)
     packs = []
     for (network, _, _), positions in by_shape.items():
+        positions.sort(key=_first_of_a_kind(assignments, positions).__getitem__)
         limit = pack_size or _fitting(network, on_gpu=on_gpu)
         count = -(-len(positions) // limit)
         size = -(-len(positions) // count)  # even packs: 25 jobs at most 10 a pack make 9 + 9 + 7
         packs += [positions[start : start + size] for start in range(0, len(positions), size)]
     return packs
+
+
+def _first_of_a_kind(assignments: Sequence[Assignment], positions: Sequence[int]) -> dict[int, int]:
+    """Position -> the first position with the same optimizer and learning rates, which is then its neighbour."""
+    first: dict[object, int] = {}
+    kinds = {p: (a.rule, a.lr, a.schedule, a.steps) for p in positions if (a := assignments[p])}
+    return {position: first.setdefault(kind, position) for position, kind in kinds.items()}
 
 
 def _fitting(network: Network, *, on_gpu: bool) -> int:

@@ -36,11 +36,14 @@ def ingest(raw: RawTables, *, roles: Schema, metric: str) -> Dataset:
     if roles.row_share < 1:
         kept &= _spread_rows(len(kept), roles.row_share)
     train, target = train[kept].reset_index(drop=True), target[kept]
-    train_ids, test_ids = schema.texts_of(train[roles.id]), schema.texts_of(test[roles.id])
+    # from the raw cells: an id may read "NA", as Namibia's country code does
+    train_ids, test_ids = schema.texts_of(raw.train[roles.id])[kept], schema.texts_of(raw.test[roles.id])
     schema.check_test_ids(test_ids, file=raw.test_file, id_column=roles.id)
     notices += schema.doubled_train_ids(train_ids, file=raw.train_file, id_column=roles.id)
     numeric, categorical, typed = schema.assign_types(train, test, raw, roles)
     notices += typed
+    if not numeric and not categorical:
+        raise DataError(f"{raw.train_file}: no feature column has a value on any training row; is the file whole?")
     features = [name for name in train.columns if name in {*numeric, *categorical}]
     train = schema.to_types(train[features], numeric)
     test = schema.to_types(test[features], numeric)
@@ -70,10 +73,9 @@ def _check_target(
     distinct = np.unique(target[kept])
     if len(distinct) <= 2:
         shown = " and ".join(f"{value:g}" for value in distinct)
-        raise DataError(
-            f"{where} takes only the value{'s' * (len(distinct) > 1)} {shown}: that is classification, and "
-            f"Foldpack does regression"
-        )
+        two = "two values are two classes, and Foldpack does regression, not classification"
+        why = two if len(distinct) > 1 else "there is nothing to learn; is [schema] target the right column?"
+        raise DataError(f"{where} is always {shown.replace(' and ', ' or ')}: {why}")
     lowest = metric_named(metric).target_above
     wrong = np.flatnonzero(kept & ~(np.where(kept, target, np.inf) > lowest))
     if len(wrong):

@@ -62,9 +62,9 @@ def prepare_rows(
     missing = [name for name in (id_column, *features) if name not in frame.columns]
     if missing:
         raise DataError(f"{file}: {len(missing)} columns of the training data are missing: {', '.join(missing[:8])}")
-    frame = schema.blank_missing(frame[[id_column, *features]], dataset.missing)
     ids = schema.texts_of(frame[id_column])
     schema.check_test_ids(ids, file=file, id_column=id_column)
+    frame = schema.blank_missing(frame[features], dataset.missing)
     for name in design.numeric:
         wrong = schema.as_numbers(frame[name])[1]
         if len(wrong):

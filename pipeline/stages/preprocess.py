@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipeline.errors import ConfigError
 from pipeline.tables import Design, Encoded, Notice
 from pipeline.tabular.features import column_names, encode, fit_features, take, vocabulary_of
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.splits import k_folds
-from pipeline.tabular.targets import fit_target
+from pipeline.tabular.targets import TARGET_ABOVE, fit_target
 
 if TYPE_CHECKING:
     from pipeline.settings import FoldSettings, Preprocess, Target
@@ -39,6 +40,7 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
             for index in fitted_rows
         ]
     transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
+    _check_transform(dataset, transform)
     target_states = [
         fit_target(dataset.target[index], transform=transform, standardize=target.standardize) for index in fitted_rows
     ]
@@ -55,6 +57,16 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         dummy_na=preprocess.dummy_na,
         notices=tuple(_notices(encoded, states[-1], dataset)),
     )
+
+
+def _check_transform(dataset: Dataset, transform: str) -> None:
+    lowest = TARGET_ABOVE[transform]
+    wrong = dataset.target[dataset.target <= lowest]
+    if len(wrong):
+        raise ConfigError(
+            f"target.transform = {transform!r} needs targets above {lowest:g}, found {wrong[0]:g} ({len(wrong)} such "
+            f"rows); choose another transform, for example none"
+        )
 
 
 def _notices(encoded: Encoded, state: FeatureState, dataset: Dataset) -> list[Notice]:

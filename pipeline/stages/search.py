@@ -132,6 +132,8 @@ def _pooled_loss(
     network = network_of(candidate, design)
     oof, scored = np.zeros(len(design.target)), np.zeros(len(design.target), dtype=bool)
     for job, result in zip(jobs, fitted, strict=True):
+        if result.curve.best_epoch < 0:
+            return float("inf")
         valid = design.folds.valid[job.fold]
         outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid])
         oof[valid] = to_target(design.target_states[job.fold], outputs)

@@ -42,7 +42,7 @@ def train(
     blocks = build_blocks(design, list(folds), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     notices = _not_finite(jobs, fitted, candidate.train, K)
-    fold_predictions, seed_oof = _held_out(design, network, jobs, fitted, blocks)
+    fold_predictions, seed_oof = _held_out(design, network, jobs, fitted, blocks, candidate.train.lr)
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, np.arange(N, len(design.rows.numeric)))
@@ -67,7 +67,7 @@ def _stacked(network: Network, fitted: Sequence[Fitted]) -> Mapping[str, Singles
 
 
 def _held_out(
-    design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks
+    design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks, lr: float
 ) -> tuple[Floats, Floats]:
     """Each fold's predictions of all training rows, averaged over seeds [K, N], and out-of-fold by seed [S, N]."""
     K, N = design.folds.count, len(design.target)
@@ -77,6 +77,11 @@ def _held_out(
         if job.fold == K:
             continue
         outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N])
+        if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
+            raise TrainingError(
+                f"fold {job.fold + 1}, seed {job.seed}: the trained network's outputs are not finite; lower [train] lr "
+                f"(now {lr:g})"
+            )
         predicted = to_target(design.target_states[job.fold], outputs)
         by_fold[job.fold] += predicted / len(seeds)
         valid = design.folds.valid[job.fold]
@@ -92,9 +97,9 @@ def _not_finite(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: 
             continue
         who = f"fold {job.fold + 1}, seed {job.seed}" if job.fold < K else f"the refit on all rows, seed {job.seed}"
         epoch = len(result.curve.valid)
-        if epoch == 1:
+        if result.curve.best_epoch < 0:
             raise TrainingError(
-                f"{who}: the loss was not finite in the first epoch; lower [train] lr (now {train.lr:g}), or look for "
+                f"{who}: no epoch ended with a finite loss; lower [train] lr (now {train.lr:g}), or look for "
                 f"huge values with `python -m pipeline evaluate` on a linear model (--set model.kind=linear)"
             )
         text = f"{who}: the loss was not finite in epoch {epoch}; weights of epoch {result.curve.best_epoch + 1} kept"

@@ -98,7 +98,8 @@ def apply_features(
     A level this state never saw goes to the column of rare levels, or nowhere if it has none.
     """
     scaled = (rows.numeric - state.mean) * state.scale
-    blocks = [np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32)]
+    largest = float(np.finfo(np.float32).max)
+    blocks = [np.where(np.isfinite(scaled), np.clip(scaled, -largest, largest), 0.0).astype(np.float32)]
     for position, levels in enumerate(vocabulary):
         union = _union_levels(states, position)
         has_group_column = any(other.grouped[position] for other in states)

@@ -86,7 +86,8 @@ def metric_named(name: str) -> Metric:
 
 def score(name: str, actual: Floats, predicted: Floats) -> float:
     """Score `predicted` against `actual`, both [rows] in the target's own scale."""
-    return metric_named(name).compute(actual, predicted)
+    with np.errstate(over="ignore"):  # the square of a wild prediction is infinity, and scores as such
+        return metric_named(name).compute(actual, predicted)
 
 
 def loss(name: str, actual: Floats, predicted: Floats) -> float:

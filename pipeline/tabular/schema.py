@@ -41,6 +41,13 @@ def check_columns(raw: RawTables, roles: Schema) -> None:
                 raise DataError(
                     f"{raw.train_file}: no column {name!r}, listed in [schema] {key}; {_nearest(name, train)}"
                 )
+    _check_agreement(train, test, raw, roles)
+
+
+def _check_agreement(train: Sequence[str], test: Sequence[str], raw: RawTables, roles: Schema) -> None:
+    for name in roles.numeric:
+        if name in roles.categorical:
+            raise DataError(f"column {name!r} is listed under [schema] numeric and categorical; keep it in one of them")
     ignored = {roles.id, roles.target, *roles.drop}
     only_train = [name for name in train if name not in test and name not in ignored]
     only_test = [name for name in test if name not in train and name not in ignored]
@@ -103,7 +110,7 @@ def parse_target(column: pd.Series[str], file: str, roles: Schema) -> Floats:
 def check_test_ids(ids: Texts, *, file: str, id_column: str) -> None:
     """Raise DataError for a missing or doubled id."""
     for row, value in enumerate(ids):
-        if value is None:
+        if value is None or not value.strip():
             raise DataError(f"{file}: line {line_of(row)}: {id_column!r} is empty; every test row needs an id")
     doubled = pd.Index(ids).duplicated()
     if doubled.any():

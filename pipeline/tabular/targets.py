@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.tables import Floats
 
+TARGET_ABOVE: Mapping[str, float] = {"none": -np.inf, "log": 0.0, "log1p": -1.0}  # what each transform is defined for
 LARGEST_EXPONENT = 700.0  # exp(710) overflows float64; a wild early epoch must not warn or turn inf
 
 FORWARD: Mapping[str, Callable[[Floats], Floats]] = {
@@ -42,5 +43,6 @@ def to_network(state: TargetState, values: Floats) -> Floats:
 
 
 def to_target(state: TargetState, outputs: Floats) -> Floats:
-    """From the network's outputs back to the target's own scale, in float64."""
-    return BACKWARD[state.transform](np.asarray(outputs, dtype=np.float64) * state.scale + state.mean)
+    """From the network's outputs back to the target's own scale, in float64; what is not finite stays so."""
+    outputs = np.asarray(outputs, dtype=np.float64)
+    return np.where(np.isfinite(outputs), BACKWARD[state.transform](outputs * state.scale + state.mean), np.nan)

@@ -66,3 +66,9 @@ def test_a_last_partial_batch_is_a_step(rows, steps_per_epoch):
     own = job(train_rows=np.arange(rows), epochs=5)
     assert own.steps_per_epoch == steps_per_epoch
     assert own.steps == 5 * steps_per_epoch
+
+
+def test_jobs_with_equal_hyperparameters_become_neighbours():
+    """Alternating candidates: the optimizer then needs two calls a step, not four."""
+    slow, fast = job(lr=0.1), job(lr=0.2)
+    assert plan_packs([slow, fast, slow, fast], on_gpu=False) == [[0, 2, 1, 3]]

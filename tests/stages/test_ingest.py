@@ -150,7 +150,8 @@ def test_one_text_among_the_targets_is_named_with_its_line(text):
 def test_a_target_of_two_values_is_classification():
     """FAULT 34, the exact sentence; three values are fine."""
     assert fault_of("Id,a,c,y\n1,1,x,0\n2,2,y,1\n3,3,y,1\n") == (
-        "train.csv: target 'y' takes only the values 0 and 1: that is classification, and Foldpack does regression"
+        "train.csv: target 'y' is always 0 or 1: two values are two classes, and Foldpack does regression, not "
+        "classification"
     )
     assert ingested("Id,a,c,y\n1,1,x,0\n2,2,y,1\n3,3,y,2\n").target.tolist() == [0, 1, 2]
 
@@ -260,3 +261,20 @@ def test_the_generated_tables_of_the_tests_are_ingested_as_they_are():
     np.testing.assert_array_equal(dataset.target, train["y"])
     assert dataset.train["colour"].isna().tolist() == train["colour"].isna().tolist()
     assert dataset.test_ids.tolist() == test["Id"].tolist()
+
+
+def test_a_constant_target_is_told_as_such():
+    """One value: nothing to learn, and no talk of classes."""
+    assert fault_of("Id,a,c,y\n1,1,x,7\n2,2,y,7\n3,3,y,7\n") == (
+        "train.csv: target 'y' is always 7: there is nothing to learn; is [schema] target the right column?"
+    )
+
+
+def test_a_column_in_two_roles_is_refused():
+    """Neither listing wins silently."""
+    with pytest.raises(DataError, match="column 'a' is listed under .schema. numeric and categorical"):
+        ingest(
+            raw_tables("Id,a,y\n1,1,1\n2,2,2\n3,3,3\n", "Id,a\n4,1\n"),
+            roles=Schema(id="Id", target="y", numeric=("a",), categorical=("a",)),
+            metric="rmse",
+        )

@@ -219,7 +219,7 @@ def test_a_training_that_diverges_at_once_is_a_sentence():
     with pytest.raises(TrainingError) as raised:
         trained(lr=1e200)
     assert str(raised.value) == (
-        "fold 1, seed 0: the loss was not finite in the first epoch; lower [train] lr (now 1e+200), or look for huge "
+        "fold 1, seed 0: no epoch ended with a finite loss; lower [train] lr (now 1e+200), or look for huge "
         "values with `python -m pipeline evaluate` on a linear model (--set model.kind=linear)"
     )
 

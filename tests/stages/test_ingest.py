@@ -272,7 +272,7 @@ def test_a_constant_target_is_told_as_such():
 
 def test_a_column_in_two_roles_is_refused():
     """Neither listing wins silently."""
-    with pytest.raises(DataError, match="column 'a' is listed under .schema. numeric and categorical"):
+    with pytest.raises(DataError, match=r"column .a. is listed under .schema. numeric and categorical"):
         ingest(
             raw_tables("Id,a,y\n1,1,1\n2,2,2\n3,3,3\n", "Id,a\n4,1\n"),
             roles=Schema(id="Id", target="y", numeric=("a",), categorical=("a",)),

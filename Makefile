@@ -13,7 +13,7 @@ DATA := data/raw
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup data features train evaluate sweep submit report heldout status test test-long check docs bench clean
+.PHONY: help setup data features train evaluate sweep submit report heldout status test test-long check lint docs bench clean
 
 ifeq ($(VENV),none)
 PY := $(PYTHON)
@@ -68,12 +68,12 @@ test: setup  ## the core suite
 test-long: setup  ## the slow tests and those that fetch
 	@$(PY) -m pytest -m "slow or network"
 
-check: setup  ## ruff, mypy, the core suite, README's blocks
+check: lint test docs  ## ruff, mypy, the core suite, README's blocks
+
+lint: setup  ## ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory docs
 
 docs: setup  ## run README's marked blocks, parse the others
 	@$(PY) -m pytest -m docs

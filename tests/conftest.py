@@ -1,11 +1,13 @@
 """What every test needs: the shared builders on the path, hypothesis that draws the same examples on every run."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the shell does; before PyTorch is imported
 sys.path.insert(0, str(Path(__file__).parent))
 
 settings.register_profile(

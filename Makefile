@@ -84,5 +84,6 @@ bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.main_job --data $(DATA)
 
 clean:  ## delete artifacts and outputs of NAME; raw data and the count of looks stay
+	@case "$(NAME)" in ""|.*|*[!A-Za-z0-9_.-]*) echo "error: NAME=$(NAME) is no competition name" >&2; exit 2;; esac
 	@rm -rf "data/processed/$(NAME)" "models/$(NAME)"
 	@if [ -d "reports/$(NAME)" ]; then find "reports/$(NAME)" -mindepth 1 ! -name heldout.json -delete; fi

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-INTERRUPTED, TERMINATED, USER_FAULT = 130, 143, 2
+INTERRUPTED, TERMINATED, PIPE_CLOSED, USER_FAULT = 130, 143, 141, 2
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -39,8 +39,16 @@ def run(arguments: list[str] | None = None) -> int:
         print("\ninterrupted: the same command continues", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe; nothing to say
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed the pipe: stopped half-way
+        return PIPE_CLOSED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {where}{error.strerror or error}; make room or give permission there, then run the same "
+            f"command again: nothing finished is lost",
+            file=sys.stderr,
+        )
+        return USER_FAULT
     return 0
 
 

@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
+
+
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "config":
         command.add_argument("action", choices=["show"], help="print the resolved configuration")
@@ -91,4 +98,4 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--input", required=True, metavar="FILE", help="CSV with an id and the features")
         command.add_argument("--output", required=True, metavar="FILE", help="CSV to write")
     elif name == "gc":
-        command.add_argument("--keep", type=int, default=3, metavar="N", help="artifacts to keep of each stage")
+        command.add_argument("--keep", type=_natural, default=3, metavar="N", help="artifacts to keep of each stage")

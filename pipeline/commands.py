@@ -41,7 +41,7 @@ def execute(options: Options) -> None:
     root = Path()
     competition = find_competition(options.name, root=root, fast=options.fast)
     resolved = load_config(
-        competition.file.read_text(encoding="utf-8"),
+        _text_of(competition.file),
         file=competition.file.name,
         environment=os.environ,
         settings=options.settings,
@@ -57,13 +57,22 @@ def execute(options: Options) -> None:
     if options.command == "heldout":
         look_at_heldout(competition, resolved)
         return
-    if not (raw / "train.csv").exists() and not (raw / "test.csv").exists() and raw.name in SAMPLES:
-        say(fetch_sample(raw.name, raw, cache_folder=root / CACHE, on_progress=say).sentence)
+    if raw.name in SAMPLES:
+        outcome = fetch_sample(raw.name, raw, cache_folder=root / CACHE, on_progress=say)
+        if outcome.changed:
+            say(outcome.sentence)
     train = resolved.config.train
     runner = Runner(competition, resolved.config, resolve_compute(train.device, train.threads, train.precision))
     if train.tuned and options.command not in WITHOUT_WINNER:
         runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
     run_with(runner, options)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
 
 
 def run_with(runner: Runner, options: Options) -> None:
@@ -88,7 +97,7 @@ def bring(runner: Runner, stage: str) -> None:
         runner.bring("evaluate")
     runner.bring(stage)
     if stage in ("evaluate", "submit"):
-        _publish_scores(runner, with_submission=stage == "submit")
+        _publish_scores(runner, with_submission=stage == "submit" or runner.is_fresh("submit"))
     if stage == "submit":
         _publish_submission(runner)
     if stage == "report":
@@ -214,10 +223,10 @@ def predict_file(runner: Runner, source: Path, target: Path) -> None:
         say(f"{'predict':<11} notice: {notice.subject}: {notice.text}: {notice.count}")
     predictions = predict(design, fits.network, fits.jobs, fits.weights, rows, runner.compute)
     content = submission_csv(ids, predictions, header=dataset.submission_header, wanted=dataset.submission_ids)
-    try:
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)  # a device or a pipe is written to, never replaced
+    else:
         write_atomically(target, content)
-    except OSError as error:
-        raise DataError(f"cannot write {target}: {error.strerror or error}") from error
     say(f"{'predict':<11} {len(ids)} rows -> {target}")
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
+# where and how often a candidate is trained, not what it is
+NOT_SEARCHED = {
+    f"train.{key}" for key in ("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit")
+}
 ALIASES = {"schema": "roles"}
 
 
@@ -201,7 +205,7 @@ def _wrong_value(fault: Mapping[str, object], given: Mapping[str, tuple[object, 
 
 def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]) -> list[str]:
     origin = given.get("search.space", (None, "default"))[1]
-    searchable = [key for key in known if key.startswith(("model.", "train."))]
+    searchable = [key for key in known if key.startswith(("model.", "train.")) and key not in NOT_SEARCHED]
     faults = []
     for key in config.search.space:
         if key not in searchable:

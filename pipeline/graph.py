@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Compute, Winner
 
 RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
+READER = "pipeline.sources"  # makes values of the raw files, so its code counts with the stage that takes them
 WINNER = "winner of the search"  # another: a sweep's best values, by their content
 
 
@@ -36,6 +37,11 @@ class Stage:
     def module(self) -> str:
         """Where the function lives."""
         return self.function.partition(":")[0]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Whose code its result depends on: the function's, and the reader's where it takes the user's files."""
+        return (self.module, READER) if RAW in self.inputs.values() else (self.module,)
 
 
 STAGES: Mapping[str, Stage] = {
@@ -105,8 +111,8 @@ def key_parts(
         "stage": name,
         "config": settings,
         "inputs": dict(inputs),
-        "code": dict(code_digest(stage.module)),
-        "libraries": dict(library_versions(stage.module)),
+        "code": {name: digest for module in stage.modules for name, digest in code_digest(module).items()},
+        "libraries": {name: found for module in stage.modules for name, found in library_versions(module).items()},
     }
     if stage.computes:
         parts["compute"] = {"device": compute.device, "threads": compute.threads, "precision": compute.precision}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.graph import STAGES
@@ -29,8 +30,10 @@ def status(runner: Runner) -> None:
         say(f"{name:<11} {state:<9} {reasons[0]}{more}")
 
 
-def explain(runner: Runner, name: str) -> None:
-    """Why a stage will be reused or computed, in words."""
+def explain(runner: Runner, name: str, told: set[str] | None = None) -> None:
+    """Why a stage will be reused or computed, in words; then the same of each stale input, once."""
+    told = set() if told is None else told
+    told.add(name)
     key = runner.key(name)
     fresh = runner.store(STAGES[name]).find(name, key)
     if fresh is not None:
@@ -54,8 +57,8 @@ def explain(runner: Runner, name: str) -> None:
     for reason in _reasons(runner, name):
         say(f"  - {reason}")
     for source in STAGES[name].inputs.values():
-        if source in STAGES and runner.store(STAGES[source]).find(source, runner.key(source)) is None:
-            explain(runner, source)
+        if source in STAGES and source not in told and not runner.is_fresh(source):
+            explain(runner, source, told)
 
 
 def _reasons(runner: Runner, name: str) -> Iterator[str]:
@@ -79,14 +82,19 @@ def collect_garbage(runner: Runner, *, keep: int) -> None:
         for manifest in sorted(store.manifests(), key=lambda m: m.created, reverse=True):
             by_stage.setdefault(manifest.stage, []).append(manifest)
         for stage, manifests in by_stage.items():
-            for manifest in manifests if stage == PARTS else manifests[keep:]:
-                if manifest.key not in referred and manifest.parts.get("of") not in referred:
+            for manifest in manifests[keep:] if stage != PARTS else manifests:
+                if manifest.key not in referred and not (stage == PARTS and _is_young(manifest)):
                     freed += manifest.size
                     removed += 1
                     store.remove(manifest)
         removed += store.sweep_orphans()
         shutil.rmtree(store.folder / SET_ASIDE, ignore_errors=True)
     say(f"{'gc':<11} removed {removed} artifacts, freed {freed / 1e6:.1f} MB")
+
+
+def _is_young(manifest: Manifest) -> bool:
+    """Finished packs of an interrupted training are kept for a week: the same command continues after them."""
+    return datetime.now(UTC) - datetime.fromisoformat(manifest.created) < timedelta(days=7)
 
 
 def _referred(runner: Runner) -> set[str]:

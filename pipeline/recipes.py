@@ -28,6 +28,7 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
     # two hidden layers, decoupled weight decay, dropout, one cycle, best epoch, a bag of seeds
     "classic": {
         "preprocess.min_frequency": 5,
+        "model.activation": "silu",
         "train.seeds": 5,
     },
 }

@@ -54,6 +54,10 @@ class Runner:
         """The stage's key."""
         return key_of(self.parts(name))
 
+    def is_fresh(self, name: str) -> bool:
+        """Whether the stage's artifact is there, without computing anything."""
+        return self.store(STAGES[name]).find(name, self.key(name)) is not None
+
     def bring(self, name: str) -> Manifest:
         """The stage's artifact, computed if it is not there; its inputs first. One line for each stage."""
         if name in self._manifests:
@@ -126,11 +130,9 @@ class Runner:
         """Raise ArtifactError if data or code changed while the stage ran: the key no longer says what was computed."""
         digests.forget()
         stage = STAGES[name]
-        changed = [
-            module
-            for module, digest in digests.code_digest(stage.module).items()
-            if _mapping(self.parts(name)["code"]).get(module) != digest
-        ]
+        known = _mapping(self.parts(name)["code"])
+        digests_now = {m: digest for module in stage.modules for m, digest in digests.code_digest(module).items()}
+        changed = [module for module, digest in digests_now.items() if known.get(module) != digest]
         if RAW in stage.inputs.values():
             now = self._raw.hashes()
             changed += [role for role, digest in now.items() if self._raw_hashes.get(role) != digest]

@@ -12,7 +12,7 @@ def _as_tuple(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_as_tuple)]
 Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
 Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
 
@@ -43,6 +43,9 @@ class Preprocess(Settings):
     fit_on: Literal["fold", "all"] = Field(
         "fold", description="fold: statistics from each fold's training rows; all: from train and test features"
     )
+    smooth_clip: float = Field(
+        0.0, ge=0, description="bend z-scores z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off"
+    )
     min_frequency: int = Field(1, ge=1, description="levels on fewer rows share one column")
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
 
@@ -67,7 +70,7 @@ class Model(Settings):
 
     kind: Literal["linear", "mlp"] = Field("mlp", description="linear has no hidden layer")
     depth: int = Field(2, ge=1, le=32, description="hidden layers, when `hidden` is empty")
-    width: int = Field(128, ge=1, description="units of each hidden layer, when `hidden` is empty")
+    width: int = Field(128, ge=1, le=65536, description="units of each hidden layer, when `hidden` is empty")
     hidden: Widths = Field((), description="widths one by one, for example [256, 128]")
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid"] = Field(
         "relu", description="after each hidden layer"
@@ -77,13 +80,6 @@ class Model(Settings):
     ] = Field("pytorch", description="how weights start; pytorch is torch.nn.Linear's own")
     init_scale: float = Field(0.01, gt=0, description="range of `uniform`, standard deviation of `normal`")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of hidden units dropped at each training step")
-
-    @property
-    def hidden_widths(self) -> tuple[int, ...]:
-        """The widths that are built: none for a linear model."""
-        if self.kind == "linear":
-            return ()
-        return self.hidden or (self.width,) * self.depth
 
 
 class Train(Settings):
@@ -97,16 +93,18 @@ class Train(Settings):
     epsilon: float = Field(1e-8, gt=0, description="added to the root of the second moment")
     loss: Literal["mse", "mae", "huber"] = Field("mse", description="on the transformed target")
     schedule: Literal["constant", "cosine", "one_cycle"] = Field("one_cycle", description="learning rate over steps")
-    epochs: int = Field(150, ge=1, description="passes over a fold's training rows")
-    batch_size: int = Field(64, ge=1, description="rows a step")
+    epochs: int = Field(150, ge=1, le=100_000, description="passes over a fold's training rows")
+    batch_size: int = Field(64, ge=1, le=1 << 24, description="rows a step")
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better score; 0: never early")
     restore_best: bool = Field(True, description="keep the weights of the best validation epoch")
-    seeds: int = Field(1, ge=1, description="networks per fold, averaged; one batched program trains them all")
+    seeds: int = Field(
+        1, ge=1, le=10_000, description="networks per fold, averaged; one batched program trains them all"
+    )
     seed: int = Field(0, ge=0, le=2**62, description="the first seed")
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int = Field(0, ge=0, description="CPU threads; 0: the cores this process may use")
+    threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
     precision: Literal["fp32", "fp64"] = Field("fp32", description="arithmetic of weights and products")
     pack_size: int = Field(0, ge=0, description="networks trained side by side; 0: chosen for the device")
 

@@ -89,10 +89,16 @@ def _header(path: Path) -> list[str]:
             header = next(csv.reader(stream), [])
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line 1: not a CSV header ({error}); is it a web page, or a quote left open?"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if not header or not path.stat().st_size:
+    if not path.stat().st_size:
         raise DataError(f"{path}: the file is empty; was the download cut short?")
+    if not header:
+        raise DataError(f"{path}: line 1 is empty, expected the column names; delete the empty lines above them")
     for position, name in enumerate(header):
         if not name.strip():
             raise DataError(f"{path}: line 1: column {position + 1} of {len(header)} has no name; name it")

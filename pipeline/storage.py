@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ArtifactError, ConfigError
 from pipeline.files import write_atomically
 from pipeline.store import KEY_SHOWN
 from pipeline.tables import Winner
@@ -32,8 +32,15 @@ def open_study(folder: Path, key: str, *, seed: int) -> optuna.Study:
     folder.mkdir(parents=True, exist_ok=True)
     file = study_file(folder, key)
     heal_journal(file)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-    study = optuna.create_study(study_name=key[:KEY_SHOWN], storage=storage, direction="minimize", load_if_exists=True)
+    try:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+        study = optuna.create_study(
+            study_name=key[:KEY_SHOWN], storage=storage, direction="minimize", load_if_exists=True
+        )
+    except (ValueError, KeyError) as error:
+        raise ArtifactError(
+            f"{file}: not a readable journal ({type(error).__name__}: {error}); move it away to start the study anew"
+        ) from None
     # a continued study must not suggest its first points again
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials(deepcopy=False)))
     return study
@@ -80,11 +87,11 @@ def load_winner(folder: Path, key: str, *, name: str) -> Winner:
     file = winner_file(folder, key)
     try:
         fields = json.loads(file.read_text())
-    except (OSError, ValueError):
+        return Winner(fields["values"], fields["score"], fields["trial"], fields["trials"])
+    except (OSError, ValueError, KeyError, TypeError):
         older = sorted(folder.glob("winner-*.json"))
         found = f"; {len(older)} finished under other data, code or settings" if older else ""
         raise ConfigError(
             f"train.tuned is true, but no sweep has finished for this configuration{found}; "
             f"run `make sweep NAME={name} TRIALS=20` first, or --set train.tuned=false"
         ) from None
-    return Winner(fields["values"], fields["score"], fields["trial"], fields["trials"])

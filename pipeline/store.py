@@ -104,6 +104,7 @@ class Store:
                 parts=parts,
                 note=note,
             )
+            temporary.chmod(0o644)
             temporary.replace(payload)
             write_atomically(manifest.file, _to_json(manifest))
         except OSError as error:

@@ -127,6 +127,7 @@ class Design:
     target_states: tuple[TargetState, ...]  # [K + 1]
     columns: tuple[str, ...]  # [D] the union over states, in matrix order
     dummy_na: bool
+    smooth_clip: float  # z-scores stay within this; 0: as they are
     notices: tuple[Notice, ...]
 
 

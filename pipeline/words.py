@@ -56,7 +56,9 @@ def _describe_scores(scores: Scores) -> str:
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else f"{values[0]:.4f}"
+    if len(values) > 1:
+        return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+    return f"{values[0]:.4f}" if values else "not finite"
 
 
 def _count(number: int, noun: str) -> str:

@@ -243,7 +243,7 @@ configs = st.builds(
     folds=st.builds(FoldSettings, count=st.integers(2, 99), shuffle=st.booleans(), seed=st.integers(0, 2**31)),
     model=st.builds(Model, kind=st.sampled_from(["linear", "mlp"]), dropout=st.floats(0, 0.99),
                     hidden=st.lists(st.integers(1, 999), max_size=3).map(tuple)),
-    train=st.builds(Train, lr=positive, weight_decay=positive, epochs=st.integers(1, 10**6), refit=st.booleans()),
+    train=st.builds(Train, lr=positive, weight_decay=positive, epochs=st.integers(1, 10**5), refit=st.booleans()),
     search=st.builds(Search, trials=st.integers(1, 99), space=spaces),
 )  # fmt: skip
 

@@ -59,7 +59,8 @@ def values():
     folds = Folds((np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3])))
     design = Design(
         rows=Encoded(NOTHING, NOTHING.astype(int)), target=ACTUAL, folds=folds, numeric=(), categorical=(),
-        vocabulary=(), states=(), target_states=(), columns=("x", "y", "z"), dummy_na=True, notices=(names[1],),
+        vocabulary=(), states=(), target_states=(), columns=("x", "y", "z"), dummy_na=True, smooth_clip=0.0,
+        notices=(names[1],),
     )  # fmt: skip
     jobs = (*(Job(0, fold, seed) for fold in range(2) for seed in range(2)), Job(0, 2, 0))
     curves = (*(curve([0.4, 0.2], [0.3, 0.1], best=1) for _ in range(4)), curve([np.nan, np.nan], [0.2, 0.01]))

@@ -51,7 +51,12 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
     rows = take(design.rows, np.arange(N))
     for fold, train in enumerate(design.folds.train):
         matrix = apply_features(
-            design.states[fold], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na
+            design.states[fold],
+            rows,
+            design.vocabulary,
+            states=design.states,
+            dummy_na=design.dummy_na,
+            smooth_clip=design.smooth_clip,
         )
         for name, fit_and_predict in BASELINES.items():
             started = time.perf_counter()

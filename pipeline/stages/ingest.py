@@ -12,6 +12,8 @@ from pipeline.tables import Dataset, Notice
 from pipeline.tabular import schema
 from pipeline.tabular.metrics import metric_named
 
+FEWEST_ROWS = 6  # a tenth of a small table would leave two folds nothing
+
 if TYPE_CHECKING:
     from pipeline.settings import Schema
     from pipeline.tables import Floats, RawTables, Texts
@@ -88,7 +90,9 @@ def _check_target(
 
 def _spread_rows(rows: int, share: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     kept = np.zeros(rows, dtype=bool)
-    kept[np.unique(np.linspace(0, rows - 1, max(1, round(rows * share))).round().astype(int))] = True
+    kept[np.unique(np.linspace(0, rows - 1, min(rows, max(FEWEST_ROWS, round(rows * share)))).round().astype(int))] = (
+        True
+    )
     return kept
 
 

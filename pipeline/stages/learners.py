@@ -40,13 +40,27 @@ class Candidate:
 
 def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
     """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
-    return apply_features(design.states[state], rows, design.vocabulary, states=design.states, dummy_na=design.dummy_na)
+    return apply_features(
+        design.states[state],
+        rows,
+        design.vocabulary,
+        states=design.states,
+        dummy_na=design.dummy_na,
+        smooth_clip=design.smooth_clip,
+    )
+
+
+def hidden_widths(model: Model) -> tuple[int, ...]:
+    """The hidden layers that are built: none for a linear model."""
+    if model.kind == "linear":
+        return ()
+    return model.hidden or (model.width,) * model.depth
 
 
 def network_of(candidate: Candidate, design: Design) -> Network:
     """The shape that a candidate builds on this design."""
     model = candidate.model
-    return Network(len(design.columns), model.hidden_widths, model.activation, model.init, model.init_scale)
+    return Network(len(design.columns), hidden_widths(model), model.activation, model.init, model.init_scale)
 
 
 def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
@@ -172,7 +186,7 @@ def _assignment(design: Design, candidate: Candidate, job: Job, blocks: Blocks) 
         loss=train.loss,
         dropout=candidate.model.dropout,
         epochs=train.epochs,
-        batch_size=train.batch_size,
+        batch_size=min(train.batch_size, len(design.target)),  # a batch never holds more rows than there are
         patience=0 if refit else train.patience,
         restore_best=train.restore_best and not refit,
     )

@@ -55,6 +55,7 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         target_states=tuple(target_states),
         columns=column_names(states, dataset.numeric, dataset.categorical, dummy_na=preprocess.dummy_na),
         dummy_na=preprocess.dummy_na,
+        smooth_clip=preprocess.smooth_clip,
         notices=tuple(_notices(encoded, states[-1], dataset)),
     )
 

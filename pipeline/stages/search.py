@@ -55,8 +55,7 @@ def search(
     study, seed = session.study, base.train.seed
     folds = list(range(design.folds.count))
     blocks = build_blocks(design, folds, runtime)
-    if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(_as_it_stands(base, search.space))
+    _begin(study, _as_it_stands(base, search.space))
     first = _finished(study)
     while (done := _finished(study)) < search.trials:
         trials = [study.ask() for _ in range(min(search.parallel, search.trials - done))]
@@ -86,6 +85,18 @@ def search(
         raise TrainingError("no trial of the sweep had a finite loss; lower the upper end of search.space train.lr")
     best = study.best_trial
     return Winner(dict(best.params), float(study.best_value), best.number, _finished(study))
+
+
+def _begin(study: optuna.Study, as_it_stands: Mapping[str, object]) -> None:
+    """Bury trials of a killed process, and see to it that the configuration as it stands is among the finished ones."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+    known = [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.FAIL or DIVERGED in t.user_attrs]
+    for trial in known:
+        values = trial.params or trial.system_attrs.get("fixed_params", {})
+        if as_it_stands.items() <= values.items():
+            return
+    study.enqueue_trial(dict(as_it_stands))
 
 
 def _finished(study: optuna.Study) -> int:

@@ -16,7 +16,7 @@ from pipeline.tabular.metrics import METRICS
 if TYPE_CHECKING:
     from pipeline.tables import Dataset, Fits, Floats, Texts
 
-OVERFLOWED = 1e300  # a runaway output comes back from its logarithm as 1e304, finite but no prediction
+OVERFLOWED = 1e100  # a runaway output comes back from its logarithm as up to 1e304: no prediction
 
 
 def submit(dataset: Dataset, fits: Fits, *, metric: str) -> Submission:

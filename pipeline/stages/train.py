@@ -104,4 +104,17 @@ def _not_finite(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: 
             )
         text = f"{who}: the loss was not finite in epoch {epoch}; weights of epoch {result.curve.best_epoch + 1} kept"
         notices.append(Notice("training", f"{text}; a lower [train] lr (now {train.lr:g}) mends most such cases", 1))
-    return tuple(notices)
+    return (*notices, *_longer_refit(jobs, fitted, train, K))
+
+
+def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:
+    """Say so where the refit runs much longer than the networks that the out-of-fold score describes."""
+    kept = [result.curve.best_epoch + 1 for job, result in zip(jobs, fitted, strict=True) if job.fold < K]
+    median = int(np.median(kept))
+    if not train.refit or median > 0.9 * train.epochs:
+        return []
+    text = (
+        f"the refit trains all {train.epochs} epochs, but the folds kept epoch {median} (median): their out-of-fold "
+        f"score describes shorter trainings; set train.epochs near {median}, or train.refit = false"
+    )
+    return [Notice("training", text, len(jobs) - len(kept))]

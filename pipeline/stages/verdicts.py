@@ -111,6 +111,8 @@ def say_looks(looks: int, fits: Fits) -> str:
         return "No validation row was looked at while training, so the out-of-fold score is not biased by a choice."
     chosen = any(curve.best_epoch < len(curve.valid) - 1 for curve in fits.curves)
     said = f"The validation folds were scored {looks:,} times while training"
+    if any(curve.stopped == "patience" for curve in fits.curves):
+        return f"{said} and decided when networks stopped, so the out-of-fold score is slightly optimistic."
     if not chosen:
         return f"{said}; every network kept its last epoch, so the out-of-fold score was not selected by these looks."
     return (

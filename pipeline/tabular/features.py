@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MISSING = -1
 UNKNOWN = -2
+LARGEST_SCORE = 1e9  # a z-score beyond this is a fault of the data; its square still fits into float32
 GROUPED_NAME = "(rare)"
 MISSING_NAME = "nan"
 
@@ -91,15 +92,19 @@ def apply_features(
     *,
     states: Sequence[FeatureState],
     dummy_na: bool,
+    smooth_clip: float = 0.0,
 ) -> Singles:
     """Build the matrix [R, D] float32 of `state`, laid out on the union columns of `states`.
 
     A column that this state did not learn is 0 on every row, so that networks of all folds share one shape.
+    smooth_clip: bend z-scores so that they stay within it (Holzmueller et al. 2024); 0 leaves them as they are.
     A level this state never saw goes to the column of rare levels, or nowhere if it has none.
     """
     scaled = (rows.numeric - state.mean) * state.scale
-    largest = float(np.finfo(np.float32).max)
-    blocks = [np.where(np.isfinite(scaled), np.clip(scaled, -largest, largest), 0.0).astype(np.float32)]
+    scaled = np.where(np.isfinite(scaled), np.clip(scaled, -LARGEST_SCORE, LARGEST_SCORE), 0.0)
+    if smooth_clip:
+        scaled /= np.sqrt(1.0 + (scaled / smooth_clip) ** 2)
+    blocks = [scaled.astype(np.float32)]
     for position, levels in enumerate(vocabulary):
         union = _union_levels(states, position)
         has_group_column = any(other.grouped[position] for other in states)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Floats, RawTables, Texts
 
 HEADER_LINES = 1
+BOUNDLESS = 1e100
 
 
 def line_of(row: int) -> int:
@@ -88,17 +89,28 @@ def texts_of(column: pd.Series[str]) -> Texts:
 
 
 def as_numbers(column: pd.Series[str]) -> tuple[Floats, Texts]:
-    """Numbers of a text column (NaN where missing) and the present texts that are not finite numbers."""
+    """Numbers of a text column (NaN where missing) and the present texts that are no numbers.
+
+    An infinite number, or one beyond 1e100 whose square overflows, counts as missing; `boundless_cells` counts them.
+    """
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = column.notna().to_numpy() & ~np.isfinite(numbers)
-    return np.where(wrong, np.nan, numbers), texts_of(column)[wrong]
+    wrong = column.notna().to_numpy() & np.isnan(numbers)
+    return np.where(np.abs(numbers) < BOUNDLESS, numbers, np.nan), texts_of(column)[wrong]
+
+
+def boundless_cells(column: pd.Series[str]) -> int:
+    """How many cells are infinite or beyond 1e100."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return int((np.abs(numbers) >= BOUNDLESS).sum())
 
 
 def parse_target(column: pd.Series[str], file: str, roles: Schema) -> Floats:
     """The target as float64, NaN where missing. Raises DataError at the first text that is not a finite number."""
     numbers, wrong = as_numbers(column)
-    if len(wrong):
-        row = int(np.flatnonzero((column == wrong[0]).to_numpy())[0])
+    boundless = column.notna().to_numpy() & np.isnan(numbers)
+    if boundless.any():
+        wrong = texts_of(column)[boundless]
+        row = int(np.flatnonzero(boundless)[0])
         few = "; a target of texts is classification, and Foldpack does regression"
         raise DataError(
             f"{file}: line {line_of(row)}: target {roles.target!r} is {wrong[0]!r}, expected a finite number "
@@ -150,6 +162,8 @@ def assign_types(
             ]
             if not wrong:
                 numeric.append(name)
+                if count := boundless_cells(train[name]) + boundless_cells(test[name]):
+                    notices.append(Notice(name, "infinite numbers, or beyond 1e100, taken as missing", count))
             elif name in roles.numeric:
                 raise DataError(
                     f"{wrong[0][0]}: column {name!r} is listed under [schema] numeric but holds {wrong[0][1]!r} "

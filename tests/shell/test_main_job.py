@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -210,3 +211,32 @@ def test_tuned_without_a_sweep_is_one_clear_sentence(project: Project) -> None:
     assert "no sweep has finished for this configuration" in err
     assert "make sweep NAME=tiny" in err
     assert "computed" not in out
+
+
+def test_evaluating_again_keeps_the_submission_in_metrics_json(project: Project) -> None:
+    """As long as it belongs to the same training; after another training it is gone until `submit` ran again."""
+    project.must("submit")
+    project.must("evaluate")
+    assert json.loads((project.reports / "metrics.json").read_text())["submission"]["rows"] == 60
+    project.must("evaluate", "--set", "train.lr=0.01")
+    assert json.loads((project.reports / "metrics.json").read_text())["submission"] is None
+
+
+def test_gc_keeps_the_finished_packs_of_an_interrupted_training(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command still continues after them."""
+    learners = importlib.import_module("pipeline.stages.learners")
+    real, calls = learners.fit, []
+
+    def dying(*values: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*values, **named)
+
+    monkeypatch.setattr(learners, "fit", dying)
+    assert project.run("train")[0] == 130
+    project.must("gc")
+    project.must("train")
+    assert len(calls) == 3

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,7 @@ from pipeline.storage import heal_journal, open_study
 from pipeline.tables import Compute
 from tests.shell.conftest import CONFIG, Project
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).resolve().parents[2]
 CPU = Compute("cpu", 2, "fp32")
 BASE = load_config(CONFIG, file="tiny.toml").config
 
@@ -133,3 +132,65 @@ def test_threads_and_device_are_resolved_before_they_enter_a_key() -> None:
     """0 threads are the cores this process may use; a given number stays."""
     assert resolve_compute("cpu", 0, "fp32") == Compute("cpu", available_cores(), "fp32")
     assert resolve_compute("cpu", 7, "fp64") == Compute("cpu", 7, "fp64")
+
+
+def test_the_reader_of_the_raw_files_counts_as_code_of_ingest() -> None:
+    """It runs before the stage, outside its module; an edit there changes what the stage is given."""
+    parts = key_parts("ingest", STAGES["ingest"], BASE, {}, CPU)
+    assert {"pipeline.sources", "pipeline.stages.ingest", "pipeline.tabular.schema"} <= set(parts["code"])
+    assert {"pandas", "pyarrow"} <= set(parts["libraries"])
+
+
+def test_settings_hold_no_code_that_a_stage_would_reach_unseen() -> None:
+    """Stages get settings as values; a property there would run without being in any key."""
+    from pydantic import BaseModel
+
+    from pipeline import settings
+
+    sections = [v for v in vars(settings).values() if isinstance(v, type) and issubclass(v, settings.Settings)]
+    own = {name for section in sections for name, value in vars(section).items() if isinstance(value, property)}
+    assert own <= {name for name in dir(BaseModel) if not name.startswith("__")}
+
+
+@pytest.mark.parametrize("name", ["../raw", "", ".", "a/b"])
+def test_make_clean_refuses_what_is_no_competition_name(name: str, tmp_path: Path) -> None:
+    """`make clean NAME=../raw` must not delete the user's files."""
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    done = subprocess.run(
+        ["make", "-f", str(ROOT / "Makefile"), "clean", f"NAME={name}"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "is no competition name" in done.stderr
+    assert (tmp_path / "data" / "raw").is_dir()
+
+
+def test_an_unwritable_file_is_one_sentence_wherever_it_happens(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULT 6: an error of the operating system is the environment's fault, not a traceback."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "models/tiny/x")
+
+    monkeypatch.setattr("pipeline.commands.open_study", refused)
+    code, _, err = project.run("search", "--trials", "1")
+    assert code == 2
+    assert "models/tiny/x: Permission denied" in err
+
+
+def test_a_garbled_journal_and_a_garbled_winner_are_sentences(project: Project) -> None:
+    """Not only a torn tail: whatever stands in the files, the message names the file and the way out."""
+    project.must("search", "--trials", "1")
+    next(project.models.glob("winner-*.json")).write_text("{}")
+    code, _, err = project.run("train", "--set", "train.tuned=true")
+    assert code == 2
+    assert "make sweep" in err
+    journal = next(project.models.glob("study-*.journal"))
+    journal.write_text("garbage\n" + journal.read_text())
+    code, _, err = project.run("search", "--trials", "2")
+    assert code == 2
+    assert "not a readable journal" in err

@@ -72,17 +72,17 @@ def test_ingest_leaves_the_raw_tables_alone():
     pd.testing.assert_frame_equal(raw.test, before[1])
 
 
-@pytest.mark.parametrize(("share", "ids"), [(1.0, "123456"), (0.5, "136"), (0.1, "1")])
+@pytest.mark.parametrize(("share", "ids"), [(1.0, "abcdefghijklm"), (0.54, "acegikm"), (0.1, "acfhkm")])
 def test_a_share_of_the_rows_is_spread_over_the_file(share, ids):
-    """Half of six rows: the first, the last, and one between; a tenth still is one row."""
-    train = "Id,a,c,y\n" + "".join(f"{i},1,x,{10 * i}\n" for i in range(1, 7))
+    """Seven of 13 rows: every other one, the first and the last among them; a tenth still is six rows."""
+    train = "Id,a,c,y\n" + "".join(f"{i},1,x,{10 * n}\n" for n, i in enumerate("abcdefghijklm"))
     assert "".join(ingested(train, row_share=share).train_ids) == ids
 
 
 def test_a_share_of_the_rows_holds_no_row_without_a_target():
-    """The first of six rows has none: of the spread 1, 3 and 6 only 3 and 6 are left."""
-    train = "Id,a,c,y\n1,1,x,\n" + "".join(f"{i},1,x,{10 * i}\n" for i in range(2, 7))
-    assert "".join(ingested(train, row_share=0.5).train_ids) == "36"
+    """The first of 13 rows has none: of the spread a, c, e … only c, e … are left."""
+    train = "Id,a,c,y\na,1,x,\n" + "".join(f"{i},1,x,{10 * n}\n" for n, i in enumerate("bcdefghijklm"))
+    assert "".join(ingested(train, row_share=0.54).train_ids) == "cegikm"
 
 
 # --- FAULT 31: train and test have different columns

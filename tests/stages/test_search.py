@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from pipeline.errors import TrainingError
 from pipeline.settings import Model, Range, Search, Train
 from pipeline.stages import search as module
-from pipeline.stages.learners import Candidate
+from pipeline.stages.learners import Candidate, hidden_widths
 from pipeline.stages.search import Session, search
 
 DESIGN = design_of(generated_dataset())
@@ -102,4 +102,13 @@ def test_a_searched_width_replaces_an_explicit_list_of_layers(study):
     """`hidden` would silently win over width and depth otherwise."""
     base = Candidate(Model(hidden=(7, 5, 3)), BASE.train)
     candidate = module.with_values(base, {"model.width": 2, "model.depth": 2})
-    assert candidate.model.hidden_widths == (2, 2)
+    assert hidden_widths(candidate.model) == (2, 2)
+
+
+def test_the_configuration_as_it_stands_is_tried_even_if_the_first_batch_was_killed(study):
+    """SIGKILL leaves trials running for ever: they are buried, and the user's own values come first again."""
+    study.enqueue_trial({"train.lr": 0.01, "model.width": 4, "model.depth": 1, "model.dropout": 0.0})
+    module._suggest(study.ask(), SPACE)  # asked for by a process that died
+    run(study, 1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert study.trials[1].params == study.trials[0].params

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipeline.tables import Encoded
+from pipeline.tables import Encoded, FeatureState
 from pipeline.tabular.features import (
     MISSING,
     UNKNOWN,
@@ -239,3 +239,13 @@ def test_a_number_too_large_for_a_single_is_not_turned_into_infinity():
         state, Encoded(np.array([[1e60]]), np.zeros((1, 0), int)), vocabulary, states=[state], dummy_na=True
     )
     assert np.isfinite(matrix).all()
+
+
+def test_smooth_clipping_bends_large_scores_and_hardly_touches_small_ones():
+    """With z / sqrt(1 + (z / 3)^2), 0 stays, 4 becomes 2.4 and nothing passes 3; without it scores are as they were."""
+    rows = Encoded(np.array([[0.0], [4.0], [1e12]]), np.zeros((3, 0), dtype=np.int64))
+    state = FeatureState(np.zeros(1), np.ones(1), (), ())
+    matrix = apply_features(state, rows, (), states=[state], dummy_na=False, smooth_clip=3.0)
+    np.testing.assert_allclose(matrix[:, 0], [0.0, 2.4, 3.0], rtol=1e-6)
+    plain = apply_features(state, rows, (), states=[state], dummy_na=False)
+    np.testing.assert_allclose(plain[:, 0], [0.0, 4.0, 1e9])

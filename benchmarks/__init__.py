@@ -2,4 +2,4 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the shell does; before PyTorch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the shell does; before PyTorch is imported

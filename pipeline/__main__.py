@@ -24,8 +24,8 @@ def run(arguments: list[str] | None = None) -> int:
     from pipeline.errors import PipelineError
 
     signal.signal(signal.SIGTERM, _terminate)
-    # read once, when an OpenMP library is loaded: waiting threads sleep instead of spinning (docs/decisions/005)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # read once, when OpenMP is loaded: waiting threads spin for microseconds, then sleep (docs/decisions/005)
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         from pipeline.commands import execute

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the shell does; before PyTorch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the shell does; before PyTorch is imported
 sys.path.insert(0, str(Path(__file__).parent))
 
 settings.register_profile(

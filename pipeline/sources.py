@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, TEST = "train.csv", "test.csv"
+BLOCK_BYTES, LARGEST_BLOCK = 1 << 22, (1 << 31) - 1
+csv.field_size_limit(1 << 30)  # a long text in a cell is no fault
 SAMPLE_SUBMISSION = re.compile(r"(sample_?submission.*|.+_submission)\.csv", re.IGNORECASE)
 
 
@@ -73,10 +75,16 @@ def read_csv(path: Path) -> pd.DataFrame:
         column_types={name: pa.string() for name in header}, strings_can_be_null=False, null_values=[]
     )
     parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    try:
-        table = arrow_csv.read_csv(path, convert_options=convert, parse_options=parse)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise DataError(_fault_of(path, header, str(error))) from None
+    # a row has to fit into one block: a second try takes the file as one, for a few very long cells
+    for block_size in (BLOCK_BYTES, max(BLOCK_BYTES, min(path.stat().st_size + 1, LARGEST_BLOCK))):
+        try:
+            read = arrow_csv.ReadOptions(block_size=block_size)
+            table = arrow_csv.read_csv(path, read_options=read, convert_options=convert, parse_options=parse)
+            break
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            fault = str(error)
+    else:
+        raise DataError(_fault_of(path, header, fault))
     if table.num_rows == 0:
         raise DataError(f"{path}: a header and no rows; was the download cut short?")
     frame: pd.DataFrame = table.to_pandas()
@@ -99,11 +107,13 @@ def _header(path: Path) -> list[str]:
         raise DataError(f"{path}: the file is empty; was the download cut short?")
     if not header:
         raise DataError(f"{path}: line 1 is empty, expected the column names; delete the empty lines above them")
+    seen: set[str] = set()
     for position, name in enumerate(header):
         if not name.strip():
             raise DataError(f"{path}: line 1: column {position + 1} of {len(header)} has no name; name it")
-        if name in header[:position]:
+        if name in seen:
             raise DataError(f"{path}: line 1: two columns are named {name!r}; rename one")
+        seen.add(name)
     return header
 
 

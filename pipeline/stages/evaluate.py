@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.tables import FoldScore, ModelScore, Scores
 from pipeline.tabular.baselines import BASELINES
-from pipeline.tabular.features import apply_features, take
+from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import score, score_table
 
 if TYPE_CHECKING:
@@ -50,14 +50,7 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
     seconds = dict.fromkeys(BASELINES, 0.0)
     rows = take(design.rows, np.arange(N))
     for fold, train in enumerate(design.folds.train):
-        matrix = apply_features(
-            design.states[fold],
-            rows,
-            design.vocabulary,
-            states=design.states,
-            dummy_na=design.dummy_na,
-            smooth_clip=design.smooth_clip,
-        )
+        matrix = matrix_for(design, fold, rows)
         for name, fit_and_predict in BASELINES.items():
             started = time.perf_counter()
             predictions[name][fold] = fit_and_predict(matrix, design.target, train, design.target_states[fold])

@@ -14,7 +14,7 @@ from pipeline.engine.networks import predict
 from pipeline.engine.optimizers import AdamRule
 from pipeline.engine.packing import Assignment, plan_packs
 from pipeline.tables import Network
-from pipeline.tabular.features import apply_features
+from pipeline.tabular.features import matrix_for
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network, to_target
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.engine.fit import Fitted
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Encoded, Floats, Integers, Job, Singles, TargetState
+    from pipeline.tables import Design, Floats, Integers, Job, Singles, TargetState
 
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64}
 TRAIN_CURVE_POINTS = 25
@@ -36,18 +36,6 @@ class Candidate:
 
     model: Model
     train: Train
-
-
-def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
-    """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
-    return apply_features(
-        design.states[state],
-        rows,
-        design.vocabulary,
-        states=design.states,
-        dummy_na=design.dummy_na,
-        smooth_clip=design.smooth_clip,
-    )
 
 
 def hidden_widths(model: Model) -> tuple[int, ...]:

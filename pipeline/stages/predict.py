@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from pipeline.errors import DataError
-from pipeline.stages.learners import DTYPES, matrix_for, outputs_of
+from pipeline.stages.learners import DTYPES, outputs_of
 from pipeline.tables import Notice
 from pipeline.tabular import schema
-from pipeline.tabular.features import UNKNOWN, encode
+from pipeline.tabular.features import UNKNOWN, encode, matrix_for
 from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pipeline.tables import Encoded, FeatureState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.tables import Integers, Singles
+    from pipeline.tables import Design, Integers, Singles
 
 MISSING = -1
 UNKNOWN = -2
@@ -123,6 +123,18 @@ def apply_features(
         block[np.arange(len(codes)), column] = 1.0
         blocks.append(block[:, :width])
     return np.concatenate(blocks, axis=1)
+
+
+def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
+    """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
+    return apply_features(
+        design.states[state],
+        rows,
+        design.vocabulary,
+        states=design.states,
+        dummy_na=design.dummy_na,
+        smooth_clip=design.smooth_clip,
+    )
 
 
 def _union_levels(states: Sequence[FeatureState], position: int) -> tuple[str, ...]:

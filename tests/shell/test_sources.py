@@ -65,3 +65,18 @@ def test_two_sample_submissions_are_refused(tmp_path: Path) -> None:
         (tmp_path / file).write_text("x\n1\n")
     with pytest.raises(DataError, match="more than one sample submission"):
         find_files(tmp_path)
+
+
+def test_a_very_long_cell_and_a_very_long_header_are_read(tmp_path: Path) -> None:
+    """5 MB of text in one cell; 10,000 columns with names of 500 letters in one line."""
+    assert read_csv(write(tmp_path, "a,b\n1," + "x" * 5_000_000 + "\n"))["b"].str.len().tolist() == [5_000_000]
+    names = ",".join(f"{n:0500d}" for n in range(10_000))
+    assert read_csv(write(tmp_path, f"{names}\n{'1,' * 9_999}1\n")).shape == (1, 10_000)
+
+
+def test_a_quote_left_open_and_a_first_line_without_names_are_refused(tmp_path: Path) -> None:
+    """Neither is read as one enormous header, nor called an empty file."""
+    with pytest.raises(DataError, match="line 1 is empty"):
+        read_csv(write(tmp_path, "\na,b\n1,2\n"))
+    with pytest.raises(DataError):
+        read_csv(write(tmp_path, 'a,"b\n1,2\n3,4\n'))

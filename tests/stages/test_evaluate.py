@@ -9,10 +9,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.learners import matrix_for
 from pipeline.stages.train import train
 from pipeline.tables import Folds
 from pipeline.tabular.baselines import ALPHAS
+from pipeline.tabular.features import matrix_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

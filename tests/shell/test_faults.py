@@ -185,16 +185,28 @@ def test_two_processes_with_the_same_config_train_once(project: Project) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_process_stopped_in_training_leaves_a_lock_that_is_free(project: Project, kill: int, code: int) -> None:
-    """FAULTS 1, 8, 11: whatever stops it, the next run goes on, and its exit code says what happened."""
-    words = [*SHELL, "train", "tiny", "--set", "train.epochs=3000"]
+def test_a_training_stopped_at_any_moment_ends_with_the_same_submission(
+    project: Project,
+    kill: int,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """FAULTS 1, 8, 11: its lock is free, its exit code tells, and the bytes are those of a run in peace."""
+    longer = ["--set", "train.epochs=500"]
+    words = [*SHELL, "train", "tiny", *longer]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment())
     _wait_for_line(process, "running")
     time.sleep(0.5)
     process.send_signal(kill)
     process.communicate(timeout=60)
     assert process.returncode == code
-    assert stages(project.must("train"), "computed") >= {"train"}
+    assert stages(project.must("submit", *longer), "computed") >= {"train"}
+    in_peace = Project(tmp_path / "in-peace", capsys)
+    monkeypatch.chdir(in_peace.root)
+    in_peace.must("submit", *longer)
+    assert (project.reports / "submission.csv").read_bytes() == (in_peace.reports / "submission.csv").read_bytes()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import load_config, value_at, with_values
+from pipeline.config import known_keys, load_config, value_at, with_values
 from pipeline.devices import available_cores, resolve_compute
 from pipeline.graph import NOT_IN_KEYS, STAGES, key_of, key_parts
 from pipeline.storage import heal_journal, open_study
@@ -194,3 +194,12 @@ def test_a_garbled_journal_and_a_garbled_winner_are_sentences(project: Project) 
     code, _, err = project.run("search", "--trials", "2")
     assert code == 2
     assert "not a readable journal" in err
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_every_setting_that_a_stage_is_handed_is_in_its_key(name: str) -> None:
+    """All leaves of its sections but four: three enter resolved as the device, and a winner enters by content."""
+    assert {"train.device", "train.threads", "train.precision", "train.tuned"} == NOT_IN_KEYS
+    sections = set(STAGES[name].config.values())
+    handed = {key for key in known_keys() if key.partition(".")[0] in sections} - NOT_IN_KEYS
+    assert set(key_parts(name, STAGES[name], BASE, {}, CPU)["config"]) == handed

@@ -5,6 +5,11 @@ DEVICE :=
 TRIALS :=
 STORAGE :=
 FAST :=
+TARGET :=
+KAGGLE :=
+MESSAGE :=
+FORCE :=
+EXTRAS :=
 VENV := .venv
 UV :=
 TORCH_INDEX :=
@@ -13,7 +18,7 @@ DATA := data/raw
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup data features train evaluate sweep submit report heldout status test test-long check lint docs bench clean
+.PHONY: help setup data init features train evaluate sweep submit report heldout status doctor test test-long check lint docs bench clean
 
 ifeq ($(VENV),none)
 PY := $(PYTHON)
@@ -22,6 +27,8 @@ PY := $(VENV)/bin/python
 endif
 OPTIONS = $(foreach setting,$(SET),--set $(setting)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FAST),--fast)
 RUN = $(PY) -m pipeline
+# words that a person typed, handed on as one argument whatever they hold
+export MESSAGE TARGET
 
 help:  ## this list
 	@echo "make features train submit     from nothing to a checked submission (reports/$(NAME)/submission.csv)"
@@ -30,13 +37,17 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
 	@echo
 	@echo "variables: NAME=$(NAME)  SET=\"train.lr=1e-3 model.depth=3\"  DEVICE=cpu|cuda  TRIALS=20  FAST=1"
+	@echo "           TARGET=column (init)  KAGGLE=slug MESSAGE=\"…\" (data, submit)  EXTRAS=kaggle,trees (setup)"
 	@echo "           VENV=none (use the current interpreter)  UV=1  TORCH_INDEX=URL (an index of CPU-only torch)"
 
 setup:  ## create .venv and install what is pinned in constraints.txt
-	@VENV="$(VENV)" PYTHON="$(PYTHON)" UV="$(UV)" TORCH_INDEX="$(TORCH_INDEX)" sh ./setup.sh
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" UV="$(UV)" EXTRAS="$(EXTRAS)" TORCH_INDEX="$(TORCH_INDEX)" sh ./setup.sh
 
-data: setup  ## fetch the sample competition of that NAME
-	@$(RUN) sample $(NAME)
+data: setup  ## fetch the sample of that NAME, or a competition's files (KAGGLE=slug)
+	@$(RUN) sample $(NAME) $(if $(KAGGLE),--kaggle $(KAGGLE))
+
+init: setup  ## draft competitions/NAME.toml from data/raw/NAME/ (TARGET=column, FORCE=1)
+	@$(RUN) init $(NAME) $(if $(TARGET),--target "$$TARGET") $(if $(FORCE),--force)
 
 features: setup  ## ingest and preprocess
 	@$(RUN) preprocess $(NAME) $(OPTIONS)
@@ -50,8 +61,8 @@ evaluate: setup  ## scores by fold and pooled, beside baselines
 sweep: setup  ## search hyperparameters (TRIALS=20)
 	@$(RUN) search $(NAME) $(OPTIONS) $(if $(TRIALS),--trials $(TRIALS))
 
-submit: setup  ## write and check reports/NAME/submission.csv
-	@$(RUN) submit $(NAME) $(OPTIONS)
+submit: setup  ## write and check reports/NAME/submission.csv; KAGGLE=slug MESSAGE="…" uploads it
+	@$(RUN) submit $(NAME) $(OPTIONS) $(if $(KAGGLE),--kaggle $(KAGGLE)) $(if $(MESSAGE),-m "$$MESSAGE")
 
 report: setup  ## write reports/NAME/report.html
 	@$(RUN) report $(NAME) $(OPTIONS)
@@ -61,6 +72,9 @@ heldout: setup  ## score the submission on the sample's held-out rows, and count
 
 status: setup  ## what is fresh, stale or absent, and why
 	@$(RUN) status $(NAME) $(OPTIONS)
+
+doctor: setup  ## look for leaks, and for drift between train and test
+	@$(RUN) doctor $(NAME) $(OPTIONS)
 
 test: setup  ## the core suite
 	@$(PY) -m pytest -m "not slow and not network and not docs"
@@ -82,6 +96,7 @@ bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.speed --data $(DATA)
 	@$(PY) -m benchmarks.accuracy --data $(DATA)
 	@$(PY) -m benchmarks.main_job --data $(DATA)
+	@$(PY) -m benchmarks.large_table
 
 clean:  ## delete artifacts and outputs of NAME; raw data and the count of looks stay
 	@case "$(NAME)" in ""|.*|*[!A-Za-z0-9_.-]*) echo "error: NAME=$(NAME) is no competition name" >&2; exit 2;; esac

@@ -9,7 +9,12 @@ if [ "$VENV" = none ]; then
 fi
 
 wanted=$(cat pyproject.toml constraints.txt setup.sh | cksum)
-[ "$(cat "$VENV/.foldpack" 2>/dev/null || true)" = "$wanted" ] && exit 0
+extras=dev${EXTRAS:+,$EXTRAS}
+# extras once asked for are there for good: a later command without them changes nothing
+case "$(cat "$VENV/.foldpack" 2>/dev/null || true)" in
+    "$wanted "*"[$extras]"*) exit 0 ;;
+    "$wanted "*) [ -z "${EXTRAS:-}" ] && exit 0 ;;
+esac
 
 python=
 for candidate in "$PYTHON" python3 python3.13 python3.12 python3.11; do
@@ -29,7 +34,7 @@ fi
 if [ -n "$TORCH_INDEX" ]; then
     $install -c constraints.txt --index-url "$TORCH_INDEX" torch
 fi
-$install -c constraints.txt -e '.[dev]' || {
+$install -c constraints.txt -e ".[$extras]" || {
     echo "error: the installation failed (above); check the network, then run the same command again" >&2; exit 2; }
-echo "$wanted" > "$VENV/.foldpack"
+echo "$wanted [dev] [$extras]" > "$VENV/.foldpack"
 echo "setup       done"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import Resolved, load_config
 from pipeline.devices import resolve_compute
+from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime
-from pipeline.sources import find_files, read_tables
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
 
@@ -31,7 +31,9 @@ def prepare(folder: Path, competition: str, *settings: str) -> tuple[Resolved, D
     file = ROOT / "competitions" / f"{competition}.toml"
     resolved = load_config(file.read_text(), file=file.name, settings=settings)
     config = resolved.config
-    dataset = ingest(read_tables(find_files(folder)), roles=config.roles, metric=config.metric)
+    dataset = ingest(
+        read_tables(find_files(folder, config.files), config.files), roles=config.roles, metric=config.metric
+    )
     design = preprocess(
         dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
     )

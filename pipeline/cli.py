@@ -15,15 +15,21 @@ STAGE_COMMANDS = {
     "report": "write report.html",
 }
 OTHER_COMMANDS = {
-    "sample": "fetch the sample competition of that name",
+    "init": "draft competitions/NAME.toml from the files in data/raw/NAME/",
+    "sample": "fetch the sample competition of that name, or with --kaggle a competition's files",
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
     "predict": "predict the rows of a CSV file with the trained networks",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
-    "config": "show every setting (config show NAME --origin)",
+    "config": "show every setting (config show NAME --origin), or what is wrong with it (config check NAME)",
+    "doctor": "look for leaks and for drift between train and test",
     "gc": "delete artifacts that nothing refers to",
 }
+OWN_OPTIONS = (
+    *("stage", "input", "output", "origin", "keep", "action"),
+    *("target", "force", "kaggle", "message"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,11 @@ class Options:
     output: str = ""
     origin: bool = False
     keep: int = 3
+    action: str = ""
+    target: str = ""
+    force: bool = False
+    kaggle: str | None = None  # a slug, or empty: the one in the config; None: not asked for
+    message: str = ""
 
 
 def parse(arguments: list[str]) -> Options:
@@ -50,7 +61,7 @@ def parse(arguments: list[str]) -> Options:
         if value is not None:
             section = "train" if option == "device" else "search"
             settings.append(f'{section}.{option}="{value}"' if option == "device" else f"{section}.{option}={value}")
-    extra = {name: getattr(given, name) for name in ("stage", "input", "output", "origin", "keep") if name in given}
+    extra = {name: getattr(given, name) for name in OWN_OPTIONS if name in given}
     return Options(given.command, given.name, tuple(settings), given.fast, **extra)
 
 
@@ -87,7 +98,7 @@ def _natural(text: str) -> int:
 
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "config":
-        command.add_argument("action", choices=["show"], help="print the resolved configuration")
+        command.add_argument("action", choices=["show", "check"], help="print the configuration, or its faults")
         command.add_argument("--origin", action="store_true", help="say where each value came from")
     elif name == "explain":
         command.add_argument("stage", choices=list(STAGE_COMMANDS), metavar="STAGE", help=", ".join(STAGE_COMMANDS))
@@ -97,5 +108,17 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     elif name == "predict":
         command.add_argument("--input", required=True, metavar="FILE", help="CSV with an id and the features")
         command.add_argument("--output", required=True, metavar="FILE", help="CSV to write")
+    elif name == "init":
+        command.add_argument(
+            "--target", default="", metavar="COLUMN", help="column to predict, where the guess is wrong"
+        )
+        command.add_argument("--force", action="store_true", help="overwrite competitions/NAME.toml")
+    elif name == "sample":
+        command.add_argument("--kaggle", metavar="SLUG", help="fetch that competition with Kaggle's own client")
+    elif name == "submit":
+        command.add_argument(
+            "--kaggle", nargs="?", const="", metavar="SLUG", help="upload, and wait for the public score"
+        )
+        command.add_argument("-m", "--message", default="", help="what Kaggle shows beside the submission")
     elif name == "gc":
         command.add_argument("--keep", type=_natural, default=3, metavar="N", help="artifacts to keep of each stage")

@@ -33,17 +33,24 @@ class Competition:
         return self.root / "data" / "raw" / (configured or self.name)
 
 
+def check_name(name: str) -> str:
+    """The name itself, which becomes folders. Raises ConfigError for one that is no plain word."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(f"{name!r} is no competition name: letters, digits, dots, dashes and underscores only")
+    return name
+
+
 def find_competition(name: str, *, root: Path, fast: bool = False) -> Competition:
     """The competition of that name in competitions/, or of that TOML file.
 
     Raises ConfigError that lists the known ones.
     """
     file = Path(name) if name.endswith(".toml") else root / COMPETITIONS / f"{name}.toml"
-    stem = file.stem if name.endswith(".toml") else name
-    if not re.fullmatch(r"\w[\w.-]*", stem):
-        raise ConfigError(f"{name!r} is no competition name: letters, digits, dots, dashes and underscores only")
+    stem = check_name(file.stem if name.endswith(".toml") else name)
     if not file.is_file():
         known = sorted(path.stem for path in (root / COMPETITIONS).glob("*.toml"))
         hint = f"known here: {', '.join(known)}" if known else "run this in the folder that holds competitions/"
+        if (root / "data" / "raw" / stem).is_dir():
+            hint += f"; draft it from data/raw/{stem}: make init NAME={stem}"
         raise ConfigError(f"{file}: no such file; {hint}")
     return Competition(stem, file, root, "fast" if fast else "")

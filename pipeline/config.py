@@ -23,6 +23,8 @@ NOT_SEARCHED = {
     f"train.{key}" for key in ("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit")
 }
 ALIASES = {"schema": "roles"}
+# keys that hold a table of their own, whose names are the user's: columns, or dotted keys
+TABLES = {"search.space", "schema.ordinal", "schema.dates", "schema.missing_in"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,24 @@ def load_config(
     text: the TOML; file: its name, for messages. settings: "a.b=value" as given to --set.
     Raises ConfigError that lists every fault, each with its line or option and, for an unknown key, the nearest
     known one.
+    """
+    resolved, faults = check_config(text, file=file, environment=environment, settings=settings, fast=fast)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return resolved
+
+
+def check_config(
+    text: str,
+    *,
+    file: str,
+    environment: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    fast: bool = False,
+) -> tuple[Resolved, list[str]]:
+    """What can be resolved, and every fault of what cannot: a faulty key keeps its default.
+
+    Raises ConfigError for a text that is not TOML at all.
     """
     try:
         tree = tomllib.loads(text)
@@ -124,7 +144,7 @@ def header_closed(line: str) -> bool:
 def _leaves(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in tree.items():
         key = prefix + name
-        if isinstance(value, dict) and key != "search.space":
+        if isinstance(value, dict) and key not in TABLES:
             yield from _leaves(value, key + ".")
         else:
             yield key, value
@@ -161,28 +181,32 @@ def _toml_value(text: str) -> object:
         return text  # a bare word is a string: --set train.optimizer=adam
 
 
-def _validated(given: Mapping[str, tuple[object, str]]) -> Resolved:
+def _validated(given: Mapping[str, tuple[object, str]]) -> tuple[Resolved, list[str]]:
     known = list(known_keys())
     faults = [_unknown_key(key, origin, known) for key, (_, origin) in given.items() if key not in known]
+    given = {key: value for key, value in given.items() if key in known}
+    try:
+        config = Config.model_validate(_tree(given))
+    except ValidationError as error:
+        faults += [_wrong_value(fault, given) for fault in error.errors()]
+        wrong = {_key_of(fault, given) for fault in error.errors()}
+        given = {key: value for key, value in given.items() if key not in wrong}
+        config = Config.model_validate(_tree(given))
+    else:
+        faults += _unknown_dimensions(config, given, known)
+    origins = {key: given[key][1] if key in given else "default" for key in known}
+    return Resolved(config, origins), faults
+
+
+def _tree(given: Mapping[str, tuple[object, str]]) -> dict[str, object]:
     tree: dict[str, object] = {}
     for key, (value, _) in given.items():
-        if key not in known:
-            continue
         *sections, leaf = key.split(".")
         branch = tree
         for section in sections:
             branch = branch.setdefault(section, {})  # type: ignore[assignment]  # sections only ever hold dicts
         branch[leaf] = value
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        faults += [_wrong_value(fault, given) for fault in error.errors()]
-    else:
-        faults += _unknown_dimensions(config, given, known)
-    if faults:
-        raise ConfigError("\n".join(faults))
-    origins = {key: given[key][1] if key in given else "default" for key in known}
-    return Resolved(config, origins)
+    return tree
 
 
 def _unknown_key(key: str, origin: str, known: Sequence[str]) -> str:
@@ -195,12 +219,21 @@ def _unknown_key(key: str, origin: str, known: Sequence[str]) -> str:
 
 
 def _wrong_value(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> str:
-    location = fault["loc"]
-    parts = [str(part) for part in location] if isinstance(location, tuple) else []
-    key = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in given), "")
+    key = _key_of(fault, given)
     origin = given[key][1] if key else "config"
     expected = str(fault["msg"])
-    return f"{origin}: {'.'.join(parts)} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
+    return f"{origin}: {'.'.join(_location(fault))} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
+
+
+def _key_of(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> str:
+    """The given key that a fault is about; its location may lead further in, or through an alias."""
+    parts = _location(fault)
+    return next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in given), "")
+
+
+def _location(fault: Mapping[str, object]) -> list[str]:
+    location = fault["loc"]
+    return [str(part) for part in location] if isinstance(location, tuple) else []
 
 
 def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]) -> list[str]:

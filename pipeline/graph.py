@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Compute, Winner
 
 RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
-READER = "pipeline.sources"  # makes values of the raw files, so its code counts with the stage that takes them
+READER = "pipeline.reading.folder"  # makes values of the raw files, so its code counts with the stage that takes them
 WINNER = "winner of the search"  # another: a sweep's best values, by their content
 
 
@@ -32,6 +32,7 @@ class Stage:
     config: Mapping[str, str] = field(default_factory=dict)
     folder: str = "models"
     computes: bool = False  # trains: device, threads and precision are part of its key
+    reads: tuple[str, ...] = ()  # config that the shell itself reads for it: how raw files become tables
 
     @property
     def module(self) -> str:
@@ -48,8 +49,15 @@ STAGES: Mapping[str, Stage] = {
     "ingest": Stage(
         "pipeline.stages.ingest:ingest",
         inputs={"raw": RAW},
-        config={"roles": "schema", "metric": "metric"},
+        config={
+            "roles": "schema",
+            "metric": "metric",
+            "join": "join",
+            "holdout": "holdout",
+            "fold_column": "folds.column",
+        },
         folder="data/processed",
+        reads=("files",),
     ),
     "preprocess": Stage(
         "pipeline.stages.preprocess:preprocess",
@@ -105,7 +113,10 @@ def key_parts(
     """
     ignored = NOT_IN_KEYS | (NOT_IN_SEARCH_KEYS if stage is SEARCH else set())
     settings = {
-        key: value for section in stage.config.values() for key, value in _leaves(config, section) if key not in ignored
+        key: value
+        for section in (*stage.config.values(), *stage.reads)
+        for key, value in _leaves(config, section)
+        if key not in ignored
     }
     parts: dict[str, object] = {
         "stage": name,
@@ -132,6 +143,7 @@ def winner_digest(winner: Winner | None) -> str:
 def _leaves(config: Config, section: str) -> list[tuple[str, object]]:
     value = value_at(config, section)
     if not isinstance(value, BaseModel):
-        return [(section, value)]
+        plain = value if not isinstance(value, tuple) else [item.model_dump(mode="json") for item in value]
+        return [(section, plain)]
     dumped = value.model_dump(mode="json", by_alias=True)
     return [(f"{section}.{name}", leaf) for name, leaf in dumped.items()]

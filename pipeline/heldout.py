@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +15,15 @@ import numpy as np
 from pipeline.errors import DataError
 from pipeline.files import file_sha256, write_atomically
 from pipeline.samples import NOTE, SOLUTION
-from pipeline.tabular.metrics import score
+from pipeline.tabular.metrics import score_table
 
-METRICS = ("log_rmse", "rmse", "mse", "mae", "r2")
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What is true of rows that nobody trained on."""
+
+    name: str  # of its file, for messages
+    actual: Mapping[str, float]  # id -> target
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +46,30 @@ class _Entry(TypedDict):
     scores: dict[str, float]
 
 
-def score_heldout(raw_folder: Path, submission: Path, *, id_column: str, target: str, looks_file: Path) -> HeldoutLook:
-    """Score a submission against the sample's solution.csv, and append the look to `looks_file` before telling.
+def sample_solution(raw_folder: Path, *, id_column: str, target: str) -> Solution:
+    """The sample's solution.csv.
+
+    Raises DataError if there is none, or if it does not belong to the train.csv and test.csv now there.
+    """
+    file = _trusted_solution(raw_folder)
+    return Solution(SOLUTION, _read_targets(file, file.read_bytes(), id_column, target))
+
+
+def score_heldout(
+    solution: Solution, submission: Path, *, header: tuple[str, str], metric: str, looks_file: Path
+) -> HeldoutLook:
+    """Score a submission on rows nobody trained on, and append the look to `looks_file` before telling.
 
     Rows are matched by id, read as text. For log_rmse the metric itself clamps predictions to at least 1.
-    Raises DataError if there is no solution, if it does not belong to the train.csv and test.csv now there, if the ids
-    of the two files differ, if a number is missing or not finite, or if the looks file is damaged.
+    Raises DataError if the ids of the two differ, a number is missing or not finite, or the looks file is damaged.
     """
-    solution = _trusted_solution(raw_folder)
     past = _read_looks(looks_file)
     content = _content(submission)
-    predicted_of = _read_targets(submission, content, id_column, target)
-    actual_of = _read_targets(solution, solution.read_bytes(), id_column, target)
-    _check_ids(submission, set(predicted_of), set(actual_of))
-    actual = np.array(list(actual_of.values()))
-    predicted = np.array([predicted_of[row_id] for row_id in actual_of])
-    scores = {name: score(name, actual, predicted) for name in METRICS}
+    predicted_of = _read_targets(submission, content, *header)
+    _check_ids(submission, set(predicted_of), solution)
+    actual = np.array(list(solution.actual.values()))
+    predicted = np.array([predicted_of[row_id] for row_id in solution.actual])
+    scores = score_table(metric, actual, predicted)
     look: _Entry = {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "submission_sha256": hashlib.sha256(content).hexdigest(),
@@ -63,7 +78,7 @@ def score_heldout(raw_folder: Path, submission: Path, *, id_column: str, target:
     }
     looks_file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(looks_file, (json.dumps([*past, look], indent=2) + "\n").encode())
-    return HeldoutLook(scores, len(actual), len(past) + 1, look["submission_sha256"], _sentence(past, look))
+    return HeldoutLook(scores, len(actual), len(past) + 1, look["submission_sha256"], _sentence(past, look, metric))
 
 
 def _trusted_solution(raw_folder: Path) -> Path:
@@ -128,7 +143,8 @@ def _read_targets(path: Path, content: bytes, id_column: str, target: str) -> di
     return values
 
 
-def _check_ids(submission: Path, found: set[str], expected: set[str]) -> None:
+def _check_ids(submission: Path, found: set[str], solution: Solution) -> None:
+    expected = set(solution.actual)
     if found == expected:
         return
     faults = [
@@ -137,8 +153,8 @@ def _check_ids(submission: Path, found: set[str], expected: set[str]) -> None:
         if ids
     ]
     raise DataError(
-        f"{submission}: its {len(found)} ids are not the {len(expected)} of {SOLUTION}: {' and '.join(faults)}; "
-        "make the submission from the test.csv now there"
+        f"{submission}: its {len(found)} ids are not the {len(expected)} of {solution.name}: {' and '.join(faults)}; "
+        "make the submission again, from the files now there"
     )
 
 
@@ -158,13 +174,13 @@ def _read_looks(looks_file: Path) -> list[_Entry]:
     return looks
 
 
-def _sentence(past: list[_Entry], look: _Entry) -> str:
+def _sentence(past: list[_Entry], look: _Entry, metric: str) -> str:
     """Say how often the held-out rows have been looked at, and what that does to the score."""
     before = [
         number for number, entry in enumerate(past, start=1) if entry["submission_sha256"] == look["submission_sha256"]
     ]
     distinct = len({entry["submission_sha256"] for entry in [*past, look]})
-    sentence = f"log_rmse {look['scores']['log_rmse']:.5f} on {look['rows']} held-out rows; look {len(past) + 1}"
+    sentence = f"{metric} {look['scores'][metric]:.5f} on {look['rows']} held-out rows; look {len(past) + 1}"
     sentence += f", {distinct} distinct submission{'s' if distinct > 1 else ''}"
     if before:
         sentence += f"; the same file as look {before[0]}"

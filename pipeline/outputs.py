@@ -37,15 +37,12 @@ def metrics_json(scores: Scores, submission: Submission | None, *, competition: 
 
 
 def oof_csv(scores: Scores) -> bytes:
-    """`oof.csv`: id, fold (from 1; empty where no fold scores the row), actual, one column per model and baseline."""
+    """`oof.csv`: id, fold (from 1), actual, one column per model and baseline; a line each time a fold scores a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "fold", "actual", *scores.oof])
     columns = [oof.tolist() for oof in scores.oof.values()]
-    rows = zip(scores.ids, scores.fold_of_row.tolist(), scores.actual.tolist(), *columns, strict=True)
-    for name, fold, actual, *predicted in rows:
-        scored = fold >= 0
-        writer.writerow([name, fold + 1 if scored else "", actual, *(predicted if scored else [""] * len(predicted))])
+    writer.writerows(zip(scores.ids, (scores.fold_of_row + 1).tolist(), scores.actual.tolist(), *columns, strict=True))
     return text.getvalue().encode()
 
 

@@ -12,15 +12,15 @@ from pipeline.config import value_at
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
+from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime
-from pipeline.sources import find_files, read_tables
 from pipeline.store import Manifest, Store
 from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
     from pipeline.settings import Config
-    from pipeline.tables import Compute, Winner
+    from pipeline.tables import Allowance, Compute, Winner
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 PARTS = "part"  # stage name of a finished part of an unfinished stage
@@ -32,8 +32,11 @@ class Runner:
     def __init__(self, competition: Competition, config: Config, compute: Compute) -> None:
         self.competition, self.config, self.compute = competition, config, compute
         self.winner: Winner | None = None
-        self._raw = find_files(competition.raw(config.raw))
-        self._raw_hashes = self._raw.hashes()
+        joins = [join.file for join in config.join]
+        folder = competition.raw(config.raw)
+        self.raw_files = find_files(folder, config.files, joins, holdout=config.holdout.share > 0)
+        self._raw_stamps = self.raw_files.stamps()
+        self._raw_hashes = self.raw_files.hashes()
         self._parts: dict[str, dict[str, object]] = {}
         self._manifests: dict[str, Manifest] = {}
         self._values: dict[str, object] = {}
@@ -133,8 +136,9 @@ class Runner:
         known = _mapping(self.parts(name)["code"])
         digests_now = {m: digest for module in stage.modules for m, digest in digests.code_digest(module).items()}
         changed = [module for module, digest in digests_now.items() if known.get(module) != digest]
-        if RAW in stage.inputs.values():
-            now = self._raw.hashes()
+        # a clock may be set back, but ctime moves with every write: unequal stamps are looked at, equal ones trusted
+        if RAW in stage.inputs.values() and self.raw_files.stamps() != self._raw_stamps:
+            now = self.raw_files.hashes()
             changed += [role for role, digest in now.items() if self._raw_hashes.get(role) != digest]
         if changed:
             raise ArtifactError(
@@ -148,11 +152,18 @@ class Runner:
 
     def _input_value(self, source: str) -> object:
         if source == RAW:
-            return read_tables(self._raw)
+            return read_tables(self.raw_files, self.config.files, _allowance(self.config))
         return self.winner if source == WINNER else self.value(source)
 
     def _shown(self, manifest: Manifest) -> str:
         return str(manifest.payload.with_suffix("").relative_to(self.competition.root))
+
+
+def _allowance(config: Config) -> Allowance:
+    from pipeline.tabular.schema import numbers_allowed
+
+    keys = [name for join in config.join for name in join.on]
+    return numbers_allowed(config.roles, [*keys, config.folds.column, config.holdout.by])
 
 
 def _mapping(value: object) -> Mapping[str, object]:

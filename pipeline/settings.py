@@ -23,18 +23,49 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Files(Settings):
+    """Which file is which, and how a text file is read. What is found without being told is said."""
+
+    train: str = Field("", description="file in the raw folder; empty: found by its name")
+    test: str = Field("", description="file to predict; empty: found by its name, and where there is none, see holdout")
+    sample: str = Field("", description="the sample submission; empty: found by its name")
+    encoding: str = Field("auto", description="auto: UTF-8, with or without BOM; else for example latin-1 or utf-16")
+    separator: Literal["auto", ",", ";", "\t", "|"] = Field("auto", description="between cells; auto: found")
+    decimal: Literal["auto", ".", ","] = Field("auto", description="decimal mark; auto: found")
+
+
+class Join(Settings):
+    """One side table: its columns are added to train and test wherever the key agrees."""
+
+    file: str = Field(description="file in the raw folder")
+    on: Names = Field(description="columns of the key, which stands there once")
+
+
 class Schema(Settings):
     """Which columns play which role."""
 
-    id: str = Field("Id", description="column copied to the submission, never a feature")
+    id: str = Field("", description="column copied to the submission, no feature; empty: rows are numbered from 0")
     target: str = Field("target", description="column to predict")
-    numeric: Names = Field((), description="columns that must be numbers; the others are sniffed from train and test")
+    numeric: Names = Field((), description="columns that must be numbers; other texts in them count as missing")
     categorical: Names = Field((), description="columns to treat as levels although they look like numbers")
+    ordinal: dict[str, Names] = Field(default_factory=dict, description="column -> its levels, lowest first")
+    dates: dict[str, Names] = Field(default_factory=dict, description='column -> its formats, such as ["%Y-%m-%d"]')
+    text: Names = Field((), description="columns of free text: their lengths become features")
     drop: Names = Field((), description="columns never used")
     missing: Names = Field(
         ("", "NA", "N/A", "NaN", "nan", "null"), description="texts that mean a missing value; 'None' is a level"
     )
+    missing_in: dict[str, Names] = Field(default_factory=dict, description="column -> the texts that mean it there")
+    duplicates: Literal["keep", "drop"] = Field("keep", description="drop: equal training rows but the first")
     row_share: float = Field(1.0, gt=0, le=1, description="train on this share of the rows (--fast uses a tenth)")
+
+
+class Holdout(Settings):
+    """Where there is no test file: rows of train that are set aside, predicted like a test and scored once."""
+
+    share: float = Field(0.0, ge=0, lt=1, description="share of the rows; 0: a test file is expected")
+    by: str = Field("", description="column to sort by, its largest values are set aside; empty: drawn at random")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="which draw")
 
 
 class Preprocess(Settings):
@@ -43,26 +74,61 @@ class Preprocess(Settings):
     fit_on: Literal["fold", "all"] = Field(
         "fold", description="fold: statistics from each fold's training rows; all: from train and test features"
     )
+    impute: Literal["zero", "mean", "median", "drop"] = Field(
+        "zero",
+        description="missing numbers: zero after scaling; mean or median before it; drop: training rows with one are "
+        "left out, elsewhere the median",
+    )
+    indicators: bool = Field(False, description="one more column for each numeric one with missing values")
+    scaler: Literal["zscore", "minmax", "robust", "quantile_normal", "none"] = Field(
+        "zscore", description="robust: median and quartiles; quantile_normal: ranks to a normal distribution"
+    )
+    log1p_skew: float = Field(
+        0.0, ge=0, description="log(1 + x) of numeric columns >= 0 whose skewness is beyond this; 0: off"
+    )
     smooth_clip: float = Field(
         0.0, ge=0, description="bend z-scores z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off"
     )
     min_frequency: int = Field(1, ge=1, description="levels on fewer rows share one column")
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
+    max_levels: int = Field(1000, ge=2, description="a column with more levels is hashed instead of one-hot")
+    hash_buckets: int = Field(64, ge=2, le=65536, description="columns that the levels of such a column share")
+    calendar: Names = Field(
+        ("year", "month", "day", "day_of_week", "day_of_year", "hour", "elapsed_days"),
+        description="columns made of each date; those that never vary are left out",
+    )
 
 
 class Target(Settings):
     """How the target is seen by the network."""
 
-    transform: Literal["auto", "none", "log", "log1p"] = Field("auto", description="auto: what the metric suggests")
+    transform: Literal["auto", "none", "log", "log1p", "boxcox", "yeojohnson", "quantile"] = Field(
+        "auto", description="auto: what the metric suggests"
+    )
     standardize: bool = Field(True, description="zero mean, unit spread on each fold's training rows")
 
 
 class FoldSettings(Settings):
     """How training rows become folds."""
 
+    kind: Literal["kfold", "stratified", "grouped", "leave_one_group_out", "holdout", "column"] = Field(
+        "kfold",
+        description="stratified: equal shares of target bins; grouped, leave_one_group_out: no group on both sides; "
+        "holdout: one fold of `share` rows; column: a column says which fold scores a row, blank: none",
+    )
     count: int = Field(5, ge=2, description="number of folds, K")
-    shuffle: bool = Field(True, description="false: contiguous blocks")
+    repeats: int = Field(1, ge=1, le=1000, description="further splits with other shuffles; folds are count x repeats")
+    shuffle: bool = Field(True, description="false: contiguous blocks (kfold only)")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="which shuffle")
+    column: str = Field("", description="column of the group, or of the fold number; it is never a feature")
+    bins: int = Field(10, ge=2, description="target bins of a stratified split")
+    share: float = Field(0.2, gt=0, lt=1, description="rows that a holdout split scores")
+
+    @model_validator(mode="after")
+    def _used_column(self) -> Self:
+        if self.column and self.kind not in ("grouped", "leave_one_group_out", "column"):
+            raise ValueError(f'column = "{self.column}" is for kind grouped, leave_one_group_out or column; set one')
+        return self
 
 
 class Model(Settings):
@@ -156,7 +222,11 @@ class Config(Settings):
     metric: Literal["log_rmse", "rmsle", "rmse", "mse", "mae", "mape", "r2"] = Field(
         "rmse", description="the competition's score"
     )
+    kaggle: str = Field("", description="its slug on kaggle.com, for `submit --kaggle`", pattern=r"^[A-Za-z0-9-]*$")
     raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=r"^[\w.-]*$")
+    files: Files = Field(default_factory=Files)
+    join: Annotated[tuple[Join, ...], BeforeValidator(_as_tuple)] = Field((), description="side tables to add")
+    holdout: Holdout = Field(default_factory=Holdout)
     # `schema` is taken in pydantic, so the TOML section [schema] is this field's alias
     roles: Schema = Field(default_factory=Schema, alias="schema")
     preprocess: Preprocess = Field(default_factory=Preprocess)

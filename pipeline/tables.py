@@ -1,6 +1,6 @@
 """The frozen values handed from stage to stage. Plain numpy and pandas, so that an artifact needs no torch to load.
 
-Axis letters: K folds, S seeds, N training rows, T test rows, R any rows, D matrix columns.
+Axis letters: K folds, S seeds, N training rows, P rows that folds score, T test rows, R any rows, D matrix columns.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
+    import pyarrow as pa
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Codes = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Booleans = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 Texts = np.ndarray[tuple[int, ...], np.dtype[np.object_]]
@@ -42,31 +44,81 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class RawTables:
-    """The user's files as they stand: every cell is text, nothing is typed or filled."""
+class Allowance:
+    """Columns whose cells matter as numbers alone: a reader may give them as such, faster and with equal values."""
 
-    train: pd.DataFrame
-    test: pd.DataFrame
-    sample: pd.DataFrame | None
-    train_file: str
-    test_file: str
-    sample_file: str | None
+    never: frozenset[str]  # every other column may, if it holds nothing but numbers
+    missing: tuple[str, ...]  # texts that mean a missing value in all of them
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """One file of the user, as it stands: nothing is typed, blanked or filled.
+
+    Every column of a text file is `string` without nulls, but for those that an `Allowance` let be float64 with nulls;
+    columns of a Parquet file keep their types and nulls.
+    """
+
+    file: str  # for messages
+    columns: pa.Table
+    line_of: Callable[[int], int]  # zero-based row -> the line of the file on which it starts, counted from 1
+    decimal: str = "."  # the decimal mark of its numbers, "." or ","
+    notices: tuple[Notice, ...] = ()  # what reading noticed: separator, encoding, renamed headers
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in file order."""
+        return list(self.columns.column_names)
+
+    @property
+    def rows(self) -> int:
+        """Rows without the header."""
+        return int(self.columns.num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RawTables:
+    """The files of a competition. Without a test file, rows of train are held out instead."""
+
+    train: RawTable
+    test: RawTable | None
+    sample: RawTable | None
+    sides: Mapping[str, RawTable]  # file name -> a further table, which [[join]] may name
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How the cells of one column become values: decided once on train and test, then applied to any file."""
+
+    name: str
+    role: str  # "numeric", "categorical", "ordinal", "date" or "text"
+    missing: tuple[str, ...]  # texts that mean a missing value
+    removed: str = ""  # characters taken out of numbers: thousands separators, blanks, a unit
+    levels: tuple[str, ...] = ()  # of an ordinal column, lowest first: they become 0, 1, 2, …
+    formats: tuple[str, ...] = ()  # of a date column, tried in turn
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Typed tables with roles. Numeric columns are float64 with NaN, categorical ones text with None."""
+    """Typed tables with roles, features only.
 
-    train: pd.DataFrame  # [N] features only
+    Numeric columns are float64 with NaN, categorical ones pandas Categoricals over one sorted vocabulary of train and
+    test, dates datetime64 with NaT.
+    """
+
+    train: pd.DataFrame  # [N]
     test: pd.DataFrame  # [T] the same columns in the same order
     target: Floats  # [N]
+    held_out: Floats | None  # [T] what is true of test rows that were held out of train; None with a test file
     train_ids: Texts  # [N] byte for byte as in the file
     test_ids: Texts  # [T]
+    columns: tuple[Column, ...]  # how each column was read, for `predict`
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    dates: tuple[str, ...]
+    fold_columns: Mapping[str, Texts]  # [N] columns that [folds] names, as text
     submission_header: tuple[str, str]
     submission_ids: Texts  # [T] in the order of the sample submission, or of test
-    missing: tuple[str, ...]  # the texts that meant a missing value
     notices: tuple[Notice, ...]
 
 
@@ -82,21 +134,36 @@ class Folds:
         """K."""
         return len(self.train)
 
+    @property
+    def scored_rows(self) -> Integers:
+        """The rows that are scored, in file order [P]; with repeats a row stands there once for each."""
+        return np.sort(np.concatenate(self.valid), kind="stable")
+
+    @property
+    def scored_folds(self) -> Integers:
+        """The fold that scores each of them [P]."""
+        folds = np.repeat(np.arange(self.count), [len(valid) for valid in self.valid])
+        return folds[np.argsort(np.concatenate(self.valid), kind="stable")]
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """Rows ready for any fold's scaling: numbers as they are, texts as codes into one vocabulary."""
 
-    numeric: Floats  # [R, numeric columns], NaN where missing
-    codes: Integers  # [R, categorical columns]; -1 missing, -2 a level outside the vocabulary
+    numeric: Floats  # [R, numeric columns] column by column (Fortran order), NaN where missing
+    codes: Codes  # [R, categorical columns] int32; -1 missing, -2 a level outside the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureState:
     """What one fit learned: the only numbers that may come from rows."""
 
-    mean: Floats  # [numeric columns]
-    scale: Floats  # [numeric columns], 1 / sample standard deviation, 0 for a constant column
+    fill: Floats  # [numeric columns] what a missing number becomes before scaling; NaN: 0 after scaling
+    log1p: Booleans  # [numeric columns] log(1 + x) first, for it is skewed
+    mean: Floats  # [numeric columns] the centre: mean, median or minimum
+    scale: Floats  # [numeric columns] 1 / spread, 0 for a constant column
+    quantiles: Floats  # [Q, numeric columns] of a quantile transform; Q = 0 without one
+    missing: Booleans  # [numeric columns] gets an indicator of missing values
     levels: tuple[tuple[str, ...], ...]  # per categorical column: the levels with a column of their own, sorted
     grouped: tuple[bool, ...]  # per categorical column: rare levels share one further column
 
@@ -108,6 +175,8 @@ class TargetState:
     transform: str
     mean: float
     scale: float
+    exponent: float = 0.0  # lambda of Box-Cox and Yeo-Johnson
+    quantiles: tuple[float, ...] = ()  # of the quantile transform: target values at equal steps of probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +189,14 @@ class Design:
     rows: Encoded  # [N + T]
     target: Floats  # [N], in the target's own scale
     folds: Folds
-    numeric: tuple[str, ...]
+    refit_rows: Integers  # what a network for the test alone trains on: every row, or those without a missing number
+    numeric: tuple[str, ...]  # those of the calendar among them
     categorical: tuple[str, ...]
     vocabulary: tuple[tuple[str, ...], ...]
     states: tuple[FeatureState, ...]  # [K + 1]
     target_states: tuple[TargetState, ...]  # [K + 1]
     columns: tuple[str, ...]  # [D] the union over states, in matrix order
+    hashed: tuple[int, ...]  # per categorical column: buckets that its levels are hashed into, 0 where one-hot
     dummy_na: bool
     smooth_clip: float  # z-scores stay within this; 0: as they are
     notices: tuple[Notice, ...]
@@ -191,7 +262,7 @@ class Fits:
     curves: tuple[Curve, ...]  # one per job
     metric: str
     fold_predictions: Floats  # [K, N], mean over seeds, of every training row
-    seed_oof: Floats  # [S, N] out-of-fold, one row per seed, NaN where no fold scores
+    seed_oof: Floats  # [S, P] out-of-fold, one row per seed, in the order of `Folds.scored_rows`
     test_predictions: Floats  # [T], mean over folds (or refits) and seeds
     seconds: float
     compute: Compute
@@ -226,11 +297,11 @@ class Scores:
     baselines: Mapping[str, ModelScore]
     seed_oof: tuple[float, ...]  # the metric of each seed alone
     validation_looks: int  # how often a held-out fold was scored while training
-    ids: Texts  # [N]
-    fold_of_row: Integers  # [N], -1 where no fold scores
-    actual: Floats  # [N]
-    oof: Mapping[str, Floats]  # model -> [N]
-    unscored_rows: int
+    ids: Texts  # [P] one entry for each time that a fold scores a row; P = N for a plain K-fold split
+    fold_of_row: Integers  # [P]
+    actual: Floats  # [P]
+    oof: Mapping[str, Floats]  # model -> [P]
+    unscored_rows: int  # training rows that no fold scores
 
 
 @dataclass(frozen=True, slots=True)

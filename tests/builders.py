@@ -1,10 +1,12 @@
 """Small generated jobs, tables and designs that a reader can check by hand, shared by the tests."""
 
+import csv
 import io
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 
 from pipeline.engine.draws import job_key
@@ -14,7 +16,7 @@ from pipeline.runtime import Runtime
 from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
-from pipeline.tables import Compute, Network, RawTables
+from pipeline.tables import Compute, Network, RawTable, RawTables
 
 # --- the engine
 
@@ -53,20 +55,25 @@ def rows_and_target(rows=40, inputs=3, *, dtype=torch.float64, seed=0):
 # --- tables
 
 
-def table(text):
-    """A frame of texts from CSV lines, as `sources.read_csv` gives it."""
-    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+def table(text, file="train.csv", decimal="."):
+    """A table of texts from CSV lines, as `reading.table.read_table` gives it."""
+    header, *rows = csv.reader(io.StringIO(text))
+    cells = {name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(header)}
+    return RawTable(file, pa.table(cells), line_of=lambda row: row + 2, decimal=decimal)
 
 
-def raw_tables(train, test, sample=None):
+def typed(columns, file="train.parquet"):
+    """A table whose columns have types, as a Parquet file gives it."""
+    return RawTable(file, pa.table(columns), line_of=lambda row: row + 1)
+
+
+def raw_tables(train, test=None, sample=None, sides=None):
     """RawTables from CSV texts; the files are called train.csv, test.csv and sample.csv."""
     return RawTables(
         train=table(train),
-        test=table(test),
-        sample=None if sample is None else table(sample),
-        train_file="train.csv",
-        test_file="test.csv",
-        sample_file=None if sample is None else "sample.csv",
+        test=None if test is None else table(test, "test.csv"),
+        sample=None if sample is None else table(sample, "sample.csv"),
+        sides={name: table(text, name) for name, text in (sides or {}).items()},
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.heldout import score_heldout
+from pipeline.heldout import Solution, sample_solution, score_heldout
 
 
 @pytest.fixture
@@ -35,7 +35,10 @@ def look(tmp_path, raw):
     def look_at(text):
         (tmp_path / "submission.csv").write_text(text)
         looks = tmp_path / "reports" / "looks.json"
-        return score_heldout(raw, tmp_path / "submission.csv", id_column="Id", target="y", looks_file=looks)
+        solution = sample_solution(raw, id_column="Id", target="y")
+        return score_heldout(
+            solution, tmp_path / "submission.csv", header=("Id", "y"), metric="log_rmse", looks_file=looks
+        )
 
     return look_at
 
@@ -134,7 +137,24 @@ def test_a_faulty_submission_is_a_sentence_and_no_look(tmp_path, look, text, mes
 def test_a_submission_that_is_not_there_is_a_sentence(tmp_path, raw):
     """The path, and what to do."""
     with pytest.raises(DataError, match=r"none\.csv: cannot be read .*make the submission first"):
-        score_heldout(raw, tmp_path / "none.csv", id_column="Id", target="y", looks_file=tmp_path / "looks.json")
+        score_heldout(
+            sample_solution(raw, id_column="Id", target="y"),
+            tmp_path / "none.csv",
+            header=("Id", "y"),
+            metric="log_rmse",
+            looks_file=tmp_path / "looks.json",
+        )
+
+
+def test_the_metric_of_the_competition_is_the_one_that_is_told(tmp_path):
+    """Held-out rows may have targets below 0, of which log_rmse is not defined."""
+    (tmp_path / "submission.csv").write_text("row,y\n0,1\n1,-3\n")
+    solution = Solution("the held-out rows", {"0": 2.0, "1": -4.0})
+    result = score_heldout(
+        solution, tmp_path / "submission.csv", header=("row", "y"), metric="mae", looks_file=tmp_path / "l.json"
+    )
+    assert result.scores == {"rmse": 1.0, "mse": 1.0, "mae": 1.0, "r2": pytest.approx(1 - 2 / 18)}
+    assert result.sentence == "mae 1.00000 on 2 held-out rows; look 1, 1 distinct submission"
 
 
 @pytest.mark.parametrize("damaged", ["", "{}x", '{"a": 1}', "[1]", "[{}]"])

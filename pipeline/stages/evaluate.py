@@ -17,29 +17,25 @@ if TYPE_CHECKING:
 
 
 def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Scores:
-    """Score every fold and all out-of-fold rows together; rows that no fold scores are left out and counted."""
-    K, N = design.folds.count, len(design.target)
-    fold_of_row = np.full(N, -1, dtype=np.int64)
-    for fold, valid in enumerate(design.folds.valid):
-        fold_of_row[valid] = fold
-    scored = fold_of_row >= 0
+    """Score every fold, and all scored rows together; rows that no fold scores are left out and counted.
+
+    With repeated folds a row is scored once in each repeat, by a network that did not train on it.
+    """
+    K, scored = design.folds.count, design.folds.scored_rows
     predictions = {fits.name: (fits.fold_predictions, fits.seconds)} | _baselines(design)
-    scores = {
-        name: _score_model(metric, design, by_fold, fold_of_row, seconds)
-        for name, (by_fold, seconds) in predictions.items()
-    }
+    scores = {name: _score_model(metric, design, by_fold, seconds) for name, (by_fold, seconds) in predictions.items()}
     looks = sum(len(curve.valid) for job, curve in zip(fits.jobs, fits.curves, strict=True) if job.fold < K)
     return Scores(
         metric=metric,
         models={fits.name: scores.pop(fits.name)},
         baselines=scores,
-        seed_oof=tuple(score(metric, design.target[scored], oof[scored]) for oof in fits.seed_oof),
+        seed_oof=tuple(score(metric, design.target[scored], oof) for oof in fits.seed_oof),
         validation_looks=looks,
-        ids=dataset.train_ids,
-        fold_of_row=fold_of_row,
-        actual=design.target,
-        oof={name: _pooled(by_fold, fold_of_row) for name, (by_fold, _) in predictions.items()},
-        unscored_rows=int((~scored).sum()),
+        ids=dataset.train_ids[scored],
+        fold_of_row=design.folds.scored_folds,
+        actual=design.target[scored],
+        oof={name: _pooled(design, by_fold) for name, (by_fold, _) in predictions.items()},
+        unscored_rows=len(design.target) - len(np.unique(scored)),
     )
 
 
@@ -48,7 +44,7 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
     K, N = design.folds.count, len(design.target)
     predictions = {name: np.zeros((K, N)) for name in BASELINES}
     seconds = dict.fromkeys(BASELINES, 0.0)
-    rows = take(design.rows, np.arange(N))
+    rows = take(design.rows, slice(N))
     for fold, train in enumerate(design.folds.train):
         matrix = matrix_for(design, fold, rows)
         for name, fit_and_predict in BASELINES.items():
@@ -58,20 +54,12 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
     return {name: (predictions[name], seconds[name]) for name in BASELINES}
 
 
-def _pooled(by_fold: Floats, fold_of_row: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Floats:
-    oof = by_fold[np.maximum(fold_of_row, 0), np.arange(by_fold.shape[1])]
-    return np.where(fold_of_row >= 0, oof, np.nan)
+def _pooled(design: Design, by_fold: Floats) -> Floats:
+    return by_fold[design.folds.scored_folds, design.folds.scored_rows]
 
 
-def _score_model(
-    metric: str,
-    design: Design,
-    by_fold: Floats,
-    fold_of_row: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    seconds: float,
-) -> ModelScore:
+def _score_model(metric: str, design: Design, by_fold: Floats, seconds: float) -> ModelScore:
     y, folds = design.target, design.folds
-    scored = fold_of_row >= 0
     pairs = enumerate(zip(folds.train, folds.valid, by_fold, strict=True))
     return ModelScore(
         folds=tuple(
@@ -83,6 +71,6 @@ def _score_model(
             )
             for fold, (train, valid, predicted) in pairs
         ),
-        oof=score_table(metric, y[scored], _pooled(by_fold, fold_of_row)[scored]),
+        oof=score_table(metric, y[folds.scored_rows], _pooled(design, by_fold)),
         train_seconds=seconds,
     )

@@ -1,131 +1,241 @@
-"""Text tables -> typed tables with roles; train, test and sample submission made to agree."""
+"""Raw tables -> typed tables with roles; train, test and sample submission made to agree."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
+from pipeline.settings import Holdout
 from pipeline.tables import Dataset, Notice
-from pipeline.tabular import schema
-from pipeline.tabular.metrics import metric_named
-
-FEWEST_ROWS = 6  # a tenth of a small table would leave two folds nothing
+from pipeline.tabular.cells import Levels, blank, is_text, texts_of
+from pipeline.tabular.columns import read_column
+from pipeline.tabular.joins import join_sides
+from pipeline.tabular.layout import Layout, check_test_ids, doubled_train_ids, ids_of, submission_layout
+from pipeline.tabular.leaks import quick_leaks
+from pipeline.tabular.redundant import empty_columns, equal_columns, repeated_rows
+from pipeline.tabular.rows import Rows, choose_rows
+from pipeline.tabular.schema import check_target, feature_names, parse_target, role_faults
+from pipeline.tabular.threads import side_by_side
+from pipeline.tabular.values import as_categories, made_of
 
 if TYPE_CHECKING:
-    from pipeline.settings import Schema
-    from pipeline.tables import Floats, RawTables, Texts
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pipeline.settings import Join, Schema
+    from pipeline.tables import Floats, Integers, RawTable, RawTables, Texts
+    from pipeline.tabular.columns import Reading
+    from pipeline.tabular.values import Values
+
+T = TypeVar("T")
 
 
-def ingest(raw: RawTables, *, roles: Schema, metric: str) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the files hold, each cell read, before any row or column is left out."""
+
+    target: Floats  # of every row of the training file
+    layout: Layout | None  # None where rows of train will be held out instead
+    readings: Sequence[Reading]
+
+
+def ingest(
+    raw: RawTables,
+    *,
+    roles: Schema,
+    metric: str,
+    join: Sequence[Join] = (),
+    holdout: Holdout | None = None,
+    fold_column: str = "",
+) -> Dataset:
     """Give every column a role and a type, and say what was noticed on the way.
 
-    Rows without a target are dropped and counted. Raises DataError, naming file, row and column, for a missing role
-    column, columns or ids that disagree between the files, a target that is no number or that the metric forbids.
+    Rows without a target are dropped and counted; without a test file, the rows that [holdout] sets aside take its
+    place. Raises DataError that tells every fault at once, each naming file, line and column: missing role columns,
+    columns or ids that disagree between the files, cells that a declared role forbids, a target that is no number or
+    that the metric forbids.
     """
-    schema.check_columns(raw, roles)
-    notices: list[Notice] = []
-    train = schema.blank_missing(raw.train, roles.missing)
-    test = schema.blank_missing(raw.test, roles.missing)
-    target = schema.parse_target(train[roles.target], raw.train_file, roles)
-    kept = np.isfinite(target)
-    _check_target(target, kept, raw, roles, metric)
-    if not kept.all():
-        dropped = int((~kept).sum())
-        notices.append(Notice(roles.target, f"{raw.train_file}: rows without a target were dropped", dropped))
-    if roles.row_share < 1:
-        kept &= _spread_rows(len(kept), roles.row_share)
-    train, target = train[kept].reset_index(drop=True), target[kept]
-    # from the raw cells: an id may read "NA", as Namibia's country code does
-    train_ids, test_ids = schema.texts_of(raw.train[roles.id])[kept], schema.texts_of(raw.test[roles.id])
-    schema.check_test_ids(test_ids, file=raw.test_file, id_column=roles.id)
-    notices += schema.doubled_train_ids(train_ids, file=raw.train_file, id_column=roles.id)
-    numeric, categorical, typed = schema.assign_types(train, test, raw, roles)
-    notices += typed
-    if not numeric and not categorical:
-        raise DataError(f"{raw.train_file}: no feature column has a value on any training row; is the file whole?")
-    features = [name for name in train.columns if name in {*numeric, *categorical}]
-    train = schema.to_types(train[features], numeric)
-    test = schema.to_types(test[features], numeric)
-    notices += schema.unseen_levels(train, test, categorical)
-    header, ordered_ids, sample_notices = _submission_layout(raw, roles, test_ids)
-    return Dataset(
+    holdout = holdout or Holdout()
+    raw, notices = join_sides(raw, join)
+    faults = list(role_faults(raw, roles, fold_column=fold_column, holdout_by=holdout.by))
+    if raw.test is None and not holdout.share:
+        faults.append(f"{raw.train.file}: there is no test file; add one, or hold rows out: [holdout] share = 0.2")
+    checked = _read(raw, roles, metric, faults)
+    rows, dropped = choose_rows(raw, checked.target, roles, holdout)
+    train, test = _frames(checked.readings, rows)
+    if roles.duplicates == "drop":
+        train, rows, repeated = _without_repeated(train, checked.target, rows, raw.train.file)
+        dropped += repeated
+    all_ids = ids_of(raw.train, roles)
+    layout = checked.layout or _held_layout(raw, roles, all_ids, rows)
+    train_ids = all_ids[rows.train]
+    train, test, useless = _without_useless(train, test, raw.train.file)
+    kinds = {str(name): _kind(train[name]) for name in train.columns}
+    dataset = Dataset(
         train=train,
         test=test,
-        target=target,
+        target=checked.target[rows.train],
+        held_out=checked.target[rows.test] if rows.test is not None else None,
         train_ids=train_ids,
-        test_ids=test_ids,
-        numeric=numeric,
-        categorical=categorical,
-        submission_header=header,
-        submission_ids=ordered_ids,
-        missing=roles.missing,
-        notices=(*notices, *sample_notices),
+        test_ids=layout.test_ids,
+        columns=tuple(r.column for r in checked.readings if any(name in kinds for name in made_of(r.column))),
+        numeric=tuple(name for name, kind in kinds.items() if kind == "numeric"),
+        categorical=tuple(name for name, kind in kinds.items() if kind == "categorical"),
+        dates=tuple(name for name, kind in kinds.items() if kind == "date"),
+        fold_columns=_fold_columns(raw.train, roles, fold_column, rows.train),
+        submission_header=layout.header,
+        submission_ids=layout.submission_ids,
+        notices=(
+            *_read_notices(raw),
+            *notices,
+            *dropped,
+            *doubled_train_ids(train_ids, file=raw.train.file, id_column=roles.id),
+            *(notice for reading in checked.readings for notice in reading.notices),
+            *useless,
+            *_unseen_levels(train, test),
+            *layout.notices,
+        ),
     )
+    return replace(dataset, notices=(*dataset.notices, *quick_leaks(dataset)))
 
 
-def _check_target(
-    target: Floats, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], raw: RawTables, roles: Schema, metric: str
-) -> None:
-    where = f"{raw.train_file}: target {roles.target!r}"
-    if not kept.any():
-        raise DataError(f"{where} is missing on all {len(target)} rows; is [schema] target the right column?")
-    distinct = np.unique(target[kept])
-    if len(distinct) <= 2:
-        shown = " and ".join(f"{value:g}" for value in distinct)
-        two = "two values are two classes, and Foldpack does regression, not classification"
-        why = two if len(distinct) > 1 else "there is nothing to learn; is [schema] target the right column?"
-        raise DataError(f"{where} is always {shown.replace(' and ', ' or ')}: {why}")
-    lowest = metric_named(metric).target_above
-    wrong = np.flatnonzero(kept & ~(np.where(kept, target, np.inf) > lowest))
-    if len(wrong):
+def _raise(faults: Sequence[str]) -> None:
+    if faults:
+        raise DataError("\n".join(dict.fromkeys(faults)))
+
+
+def _attempt(faults: list[str], check: Callable[[], T]) -> T | None:
+    """What the check returns; its fault joins the others, so that a person mends them all in one go."""
+    try:
+        return check()
+    except DataError as error:
+        faults.append(str(error))
+        return None
+
+
+def _read_notices(raw: RawTables) -> list[Notice]:
+    tables = [table for table in (raw.train, raw.test, raw.sample, *raw.sides.values()) if table is not None]
+    return [notice for table in tables for notice in table.notices]
+
+
+def _read(raw: RawTables, roles: Schema, metric: str, faults: list[str]) -> Checked:
+    """Read target, ids and features. Raises DataError with all that is wrong in them, and the faults found before."""
+    is_there = roles.target in raw.train.names
+    target = _attempt(faults, lambda: _target(raw.train, roles, metric)) if is_there else None
+    has_ids = raw.test is not None and (not roles.id or roles.id in raw.test.names)
+    layout = _attempt(faults, lambda: _test_layout(raw, roles)) if has_ids else None
+    tables = [table for table in (raw.train, raw.test) if table is not None]
+    tried = side_by_side(lambda name: _attempt_column(name, tables, roles), feature_names(raw, roles))
+    faults += [found for found in tried if isinstance(found, str)]
+    _raise(faults)
+    assert target is not None
+    return Checked(target, layout, [found for found in tried if not isinstance(found, str)])
+
+
+def _target(table: RawTable, roles: Schema, metric: str) -> Floats:
+    target = parse_target(table, roles)
+    check_target(target, table, roles.target, metric)
+    return target
+
+
+def _attempt_column(name: str, tables: Sequence[RawTable], roles: Schema) -> Reading | str:
+    try:
+        return read_column(name, tables, roles)
+    except DataError as error:
+        return str(error)
+
+
+def _test_layout(raw: RawTables, roles: Schema) -> Layout:
+    assert raw.test is not None
+    ids = ids_of(raw.test, roles)
+    check_test_ids(ids, raw.test, roles.id)
+    return submission_layout(raw, roles, ids)
+
+
+def _held_layout(raw: RawTables, roles: Schema, ids: Texts, rows: Rows) -> Layout:
+    """The layout of held-out rows, which take the place of a test file: their ids must be as good as its."""
+    assert rows.test is not None
+    held = ids[rows.test]
+    check_test_ids(held, raw.train, roles.id, rows.test)
+    return submission_layout(raw, roles, held)
+
+
+def _frames(readings: Sequence[Reading], rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and test, one column after the other."""
+    train: dict[str, object] = {}
+    test: dict[str, object] = {}
+    for reading in readings:
+        for name in made_of(reading.column):
+            columns = _as_series([values[name] for values in reading.tables])
+            train[name] = _taken(columns[0], rows.train)
+            test[name] = columns[1] if rows.test is None else _taken(columns[0], rows.test)
+    return pd.DataFrame(train, copy=False), pd.DataFrame(test, copy=False)
+
+
+def _as_series(parts: Sequence[Values]) -> list[pd.Series[float]]:
+    levels = [part for part in parts if isinstance(part, Levels)]
+    typed: Sequence[object] = as_categories(levels) if levels else parts
+    return [pd.Series(part, copy=False) for part in typed]  # type: ignore[call-overload]
+
+
+def _taken(values: pd.Series[float], rows: Integers) -> pd.Series[float]:
+    return values if len(rows) == len(values) else values.take(rows).reset_index(drop=True)
+
+
+def _without_repeated(
+    train: pd.DataFrame, target: Floats, rows: Rows, file: str
+) -> tuple[pd.DataFrame, Rows, list[Notice]]:
+    """Without training rows whose features and target equal those of an earlier one."""
+    repeated = repeated_rows(train, target[rows.train])
+    if not repeated.any():
+        return train, rows, []
+    notice = Notice(file, "training rows equal to an earlier one were dropped", int(repeated.sum()))
+    return train[~repeated].reset_index(drop=True), Rows(rows.train[~repeated], rows.test), [notice]
+
+
+def _without_useless(
+    train: pd.DataFrame, test: pd.DataFrame, file: str
+) -> tuple[pd.DataFrame, pd.DataFrame, list[Notice]]:
+    """Without columns that are empty, constant or equal to an earlier one; each is listed once."""
+    empty = empty_columns(train)
+    train, test = (frame.drop(columns=[notice.subject for notice in empty]) for frame in (train, test))
+    if not len(train.columns):
         raise DataError(
-            f"{raw.train_file}: line {schema.line_of(int(wrong[0]))}: target {roles.target!r} is "
-            f"{target[wrong[0]]:g} ({len(wrong)} such rows), but metric {metric!r} needs values above {lowest:g}; "
-            f"choose another metric, for example rmse"
+            f"{file}: no feature column varies on the training rows: all are empty or constant; is the file whole?"
         )
+    equal = equal_columns(train, test)
+    train, test = (frame.drop(columns=[notice.subject for notice in equal]) for frame in (train, test))
+    return train, test, [*empty, *equal]
 
 
-def _spread_rows(rows: int, share: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    kept = np.zeros(rows, dtype=bool)
-    kept[np.unique(np.linspace(0, rows - 1, min(rows, max(FEWEST_ROWS, round(rows * share)))).round().astype(int))] = (
-        True
-    )
-    return kept
+def _kind(values: pd.Series[float]) -> str:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "categorical"
+    return "date" if pd.api.types.is_datetime64_any_dtype(values.dtype) else "numeric"
 
 
-def _submission_layout(raw: RawTables, roles: Schema, test_ids: Texts) -> tuple[tuple[str, str], Texts, list[Notice]]:
-    """Header and id order of the file to upload; the sample submission decides where there is one."""
-    if raw.sample is None or raw.sample_file is None:
-        notice = Notice("sample_submission", "no sample submission was found; the header is id and target", 0)
-        return (roles.id, roles.target), test_ids, [notice]
-    columns = list(raw.sample.columns)
-    if len(columns) != 2 or columns[0] != roles.id:
-        raise DataError(
-            f"{raw.sample_file}: expected two columns, {roles.id!r} and a prediction, found {', '.join(columns)}; "
-            f"correct the file or [schema] id"
-        )
-    sample_ids = schema.texts_of(raw.sample[roles.id])
-    wanted, found = pd.Index(sample_ids), pd.Index(test_ids)
-    if wanted.has_duplicates:
-        twice = wanted[wanted.duplicated()][0]
-        raise DataError(f"{raw.sample_file}: id {twice!r} stands there twice; every test row needs one line")
-    missing, extra = wanted.difference(found, sort=False), found.difference(wanted, sort=False)
-    if len(missing) or len(extra):
-        raise DataError(
-            f"{raw.sample_file} and {raw.test_file} disagree: {len(missing)} ids only in the sample"
-            f"{_examples(missing)}, {len(extra)} only in the test file{_examples(extra)}; "
-            f"download both again, they must come from the same competition"
-        )
+def _fold_columns(table: RawTable, roles: Schema, name: str, rows: Integers) -> Mapping[str, Texts]:
+    if not name:
+        return {}
+    column = table.columns[name]
+    cells = blank(column, roles.missing_in.get(name, roles.missing)) if is_text(column) else column
+    return {name: texts_of(cells)[rows]}
+
+
+def _unseen_levels(train: pd.DataFrame, test: pd.DataFrame) -> list[Notice]:
+    """Say which test levels no training row has: they go to the column of rare levels, or to none."""
     notices = []
-    if (sample_ids != test_ids).any():
-        count = int((sample_ids != test_ids).sum())
-        text = f"lists the ids of {raw.test_file} in another order; the submission follows the sample"
-        notices.append(Notice(raw.sample_file, text, count))
-    return (columns[0], columns[1]), sample_ids, notices
-
-
-def _examples(ids: pd.Index) -> str:
-    return f" (for example {', '.join(map(repr, ids[:3]))})" if len(ids) else ""
+    for name in map(str, train.columns):
+        if _kind(train[name]) != "categorical":
+            continue
+        levels, codes = train[name].cat.categories, test[name].cat.codes.to_numpy()
+        known = np.zeros(len(levels) + 1, dtype=bool)
+        known[train[name].cat.codes.to_numpy()] = known[-1] = True
+        unseen = ~known[codes]
+        if unseen.any():
+            examples = ", ".join(repr(str(text)) for text in levels[np.unique(codes[unseen])][:3])
+            notices.append(Notice(name, f"test rows with levels never seen in train ({examples})", int(unseen.sum())))
+    return notices

@@ -156,12 +156,11 @@ def outputs_of(network: Network, tensors: Sequence[Singles], rows: torch.Tensor)
 def _assignment(design: Design, candidate: Candidate, job: Job, blocks: Blocks) -> Assignment:
     train, start = candidate.train, blocks.start[job.fold]
     refit = job.fold == design.folds.count
-    everything = np.arange(len(design.target))
     return Assignment(
         key=job_key(job.seed, job.fold),
         network=network_of(candidate, design),
-        train_rows=(everything if refit else design.folds.train[job.fold]) + start,
-        valid_rows=(everything[:0] if refit else design.folds.valid[job.fold]) + start,
+        train_rows=(design.refit_rows if refit else design.folds.train[job.fold]) + start,
+        valid_rows=(design.refit_rows[:0] if refit else design.folds.valid[job.fold]) + start,
         rule=AdamRule(
             decoupled=train.optimizer == "adamw",
             weight_decay=train.weight_decay,

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pipeline.errors import DataError
 from pipeline.stages.learners import DTYPES, outputs_of
+from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
-from pipeline.tabular import schema
+from pipeline.tabular.cells import Levels
+from pipeline.tabular.columns import apply_column
 from pipeline.tabular.features import UNKNOWN, encode, matrix_for
+from pipeline.tabular.layout import check_test_ids, ids_of
 from pipeline.tabular.targets import to_target
+from pipeline.tabular.values import as_categories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-
-    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Network, Singles, Texts
+    from pipeline.settings import Preprocess, Schema
+    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Network, RawTable, Singles, Texts
 
 
 def predict(
@@ -51,31 +55,23 @@ def predict(
 
 
 def prepare_rows(
-    dataset: Dataset, design: Design, frame: pd.DataFrame, *, id_column: str, file: str
+    dataset: Dataset, design: Design, table: RawTable, *, roles: Schema, options: Preprocess
 ) -> tuple[Texts, Encoded, list[Notice]]:
-    """Ids, rows as the networks expect them, and what was noticed, from a file's text cells.
+    """Ids, rows as the networks expect them, and what was noticed; a file's cells are read as the training file's were.
 
     Columns that are no feature are ignored. Raises DataError for a missing column, a doubled or missing id, or a text
     in a numeric column.
     """
-    features = list(dataset.train.columns)
-    missing = [name for name in (id_column, *features) if name not in frame.columns]
+    wanted = [column.name for column in dataset.columns]
+    missing = [name for name in dict.fromkeys((*filter(None, [roles.id]), *wanted)) if name not in table.names]
     if missing:
-        raise DataError(f"{file}: {len(missing)} columns of the training data are missing: {', '.join(missing[:8])}")
-    ids = schema.texts_of(frame[id_column])
-    schema.check_test_ids(ids, file=file, id_column=id_column)
-    frame = schema.blank_missing(frame[features], dataset.missing)
-    for name in design.numeric:
-        wrong = schema.as_numbers(frame[name])[1]
-        if len(wrong):
-            row = int(np.flatnonzero((frame[name] == wrong[0]).to_numpy())[0])
-            raise DataError(
-                f"{file}: line {schema.line_of(row)}: column {name!r} is {wrong[0]!r}, but every training row has a "
-                f"number there ({len(wrong)} such cells); correct or blank it"
-            )
-    rows = encode(
-        schema.to_types(frame[features], design.numeric), design.numeric, design.categorical, design.vocabulary
-    )
+        shown = ", ".join(missing[:8])
+        raise DataError(f"{table.file}: {len(missing)} columns of the training data are missing: {shown}")
+    ids = ids_of(table, roles)
+    check_test_ids(ids, table, roles.id)
+    frame = _frame(dataset, table)
+    numbers = numeric_columns([frame], dataset, options, design.numeric)
+    rows = encode([frame], numbers, design.categorical, design.vocabulary)
     unknown = (rows.codes == UNKNOWN).sum(axis=0)
     notices = [
         Notice(name, "rows with a level that training never saw", int(count))
@@ -83,3 +79,11 @@ def prepare_rows(
         if count
     ]
     return ids, rows, notices
+
+
+def _frame(dataset: Dataset, table: RawTable) -> pd.DataFrame:
+    values: dict[str, object] = {}
+    for column in dataset.columns:
+        for name, cells in apply_column(column, table).items():
+            values[name] = as_categories([cells])[0] if isinstance(cells, Levels) else cells
+    return pd.DataFrame({name: values[name] for name in dataset.train.columns}, copy=False)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipeline.errors import ConfigError
-from pipeline.tables import Design, Encoded, Notice
-from pipeline.tabular.features import column_names, encode, fit_features, take, vocabulary_of
+from pipeline.tables import Design, Folds, Notice
+from pipeline.tabular.calendars import CALENDAR, calendar_column
+from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, vocabulary_of
 from pipeline.tabular.metrics import metric_named
-from pipeline.tabular.splits import k_folds
+from pipeline.tabular.splits import split_rows
 from pipeline.tabular.targets import TARGET_ABOVE, fit_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+
     from pipeline.settings import FoldSettings, Preprocess, Target
-    from pipeline.tables import Dataset, FeatureState
+    from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, TargetState
 
 
 def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str) -> Design:
@@ -25,61 +30,146 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
     With `fit_on = "all"` one fit on train and test features serves every fold (the textbook's way).
     Raises ConfigError when there are too few rows for the folds.
     """
-    rows = len(dataset.target)
-    split = k_folds(rows, count=folds.count, shuffle=folds.shuffle, seed=folds.seed)
-    everything = pd.concat([dataset.train, dataset.test], ignore_index=True)
-    vocabulary = vocabulary_of(everything, dataset.categorical)
-    encoded = encode(everything, dataset.numeric, dataset.categorical, vocabulary)
-    fitted_rows = [*split.train, np.arange(rows)]
-    if preprocess.fit_on == "all":
-        shared = fit_features(encoded, vocabulary, min_frequency=preprocess.min_frequency)
-        states = [shared] * len(fitted_rows)
-    else:
-        states = [
-            fit_features(take(encoded, index), vocabulary, min_frequency=preprocess.min_frequency)
-            for index in fitted_rows
-        ]
-    transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
-    _check_transform(dataset, transform)
-    target_states = [
-        fit_target(dataset.target[index], transform=transform, standardize=target.standardize) for index in fitted_rows
-    ]
+    dataset = _without_fold_column(dataset, folds)
+    split = split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column))
+    numbers = numeric_columns([dataset.train, dataset.test], dataset, preprocess)
+    vocabulary = vocabulary_of(dataset.train, dataset.categorical)
+    encoded = encode([dataset.train, dataset.test], numbers, dataset.categorical, vocabulary)
+    fitted_rows = [*split.train, np.arange(len(dataset.target))]
+    left_out = 0
+    if preprocess.impute == "drop":
+        fitted_rows, left_out = _without_gaps(fitted_rows, encoded)
+        split = Folds(train=tuple(fitted_rows[:-1]), valid=split.valid)
+    states = _fit_states(encoded, vocabulary, fitted_rows, preprocess)
+    hashed = tuple(buckets_of(levels, preprocess) for levels in vocabulary)
     return Design(
         rows=encoded,
         target=dataset.target,
         folds=split,
-        numeric=dataset.numeric,
+        refit_rows=fitted_rows[-1],
+        numeric=tuple(numbers),
         categorical=dataset.categorical,
         vocabulary=vocabulary,
-        states=tuple(states),
-        target_states=tuple(target_states),
-        columns=column_names(states, dataset.numeric, dataset.categorical, dummy_na=preprocess.dummy_na),
+        states=states,
+        target_states=_fit_targets(dataset.target, fitted_rows, target, metric),
+        columns=column_names(states, tuple(numbers), dataset.categorical, hashed=hashed, dummy_na=preprocess.dummy_na),
+        hashed=hashed,
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
-        notices=tuple(_notices(encoded, states[-1], dataset)),
+        notices=tuple(_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out)),
     )
 
 
-def _check_transform(dataset: Dataset, transform: str) -> None:
+def _without_fold_column(dataset: Dataset, folds: FoldSettings) -> Dataset:
+    """A column that says which fold scores a row is no feature."""
+    if folds.kind != "column":
+        return dataset
+
+    def features(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if name != folds.column)
+
+    return replace(
+        dataset,
+        numeric=features(dataset.numeric),
+        categorical=features(dataset.categorical),
+        dates=features(dataset.dates),
+    )
+
+
+def _without_gaps(fitted_rows: Sequence[Integers], encoded: Encoded) -> tuple[list[Integers], int]:
+    """The rows of each fit without a missing number, and how many training rows have one."""
+    rows = len(fitted_rows[-1])
+    whole = ~np.asarray(np.isnan(encoded.numeric[:rows]).any(axis=1))
+    left_out = int(rows - whole.sum())
+    kept = [index[whole[index]] for index in fitted_rows]
+    if min(len(index) for index in kept) < 2:
+        raise ConfigError(
+            f'preprocess.impute = "drop" leaves a fold without training rows: {left_out} rows have a missing number; '
+            f"choose zero, mean or median"
+        )
+    return kept, left_out
+
+
+def _fit_states(
+    encoded: Encoded, vocabulary: Sequence[Sequence[str]], fitted_rows: Sequence[Integers], options: Preprocess
+) -> tuple[FeatureState, ...]:
+    if options.fit_on == "all":
+        shared = fit_features(encoded, vocabulary, np.arange(len(encoded.numeric)), options)
+        return (shared,) * len(fitted_rows)
+    return tuple(fit_features(encoded, vocabulary, index, options) for index in fitted_rows)
+
+
+def _fit_targets(
+    values: Floats, fitted_rows: Sequence[Integers], target: Target, metric: str
+) -> tuple[TargetState, ...]:
+    transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
     lowest = TARGET_ABOVE[transform]
-    wrong = dataset.target[dataset.target <= lowest]
+    wrong = values[values <= lowest]
     if len(wrong):
         raise ConfigError(
             f"target.transform = {transform!r} needs targets above {lowest:g}, found {wrong[0]:g} ({len(wrong)} such "
             f"rows); choose another transform, for example none"
         )
+    return tuple(
+        fit_target(values[index], transform=transform, standardize=target.standardize) for index in fitted_rows
+    )
 
 
-def _notices(encoded: Encoded, state: FeatureState, dataset: Dataset) -> list[Notice]:
+def numeric_columns(
+    frames: Sequence[pd.DataFrame], dataset: Dataset, options: Preprocess, names: Sequence[str] = ()
+) -> Mapping[str, Sequence[Floats]]:
+    """Numeric columns of each frame, the calendar's among them: those that vary, or those that are named."""
+    unknown = [part for part in options.calendar if part not in CALENDAR]
+    if unknown:
+        raise ConfigError(f"preprocess.calendar: {unknown[0]!r} is not known; choose among {', '.join(CALENDAR)}")
+    columns: dict[str, Sequence[Floats]] = {
+        name: [frame[name].to_numpy(dtype=np.float64) for frame in frames] for name in dataset.numeric
+    }
+    for name in dataset.dates:
+        for part in options.calendar:
+            # a column of that name in the files stays what it is
+            label = f"{name}_{part}" if f"{name}_{part}" not in dataset.numeric else f"{name} ({part})"
+            made = [calendar_column(frame[name], part) for frame in frames]
+            varies = len(np.unique(made[0][~np.isnan(made[0])])) > 1
+            if (label in names) if names else varies:
+                columns[label] = made
+    return columns
+
+
+def _notices(
+    encoded: Encoded,
+    state: FeatureState,
+    dataset: Dataset,
+    numeric: Sequence[str],
+    options: Preprocess,
+    left_out: int,
+) -> list[Notice]:
     notices = []
-    filled = np.isnan(encoded.numeric).sum(axis=0)
-    for name, count, scale in zip(dataset.numeric, filled, state.scale, strict=True):
+    if left_out:
+        notices.append(Notice("training rows", "left out of training, for a number is missing in them", left_out))
+    filled_with = {
+        "zero": "filled with 0 after z-scoring, the training mean"
+        if options.scaler == "zscore"
+        else "filled with 0 after scaling",
+        "mean": "filled with the training mean",
+    }.get(options.impute, "filled with the training median")
+    for position, name in enumerate(numeric):
+        count = int(np.isnan(encoded.numeric[:, position]).sum())
         if count:
-            notices.append(Notice(name, "missing numbers filled with 0 after z-scoring, the training mean", int(count)))
-        if scale == 0:
+            notices.append(Notice(name, f"missing numbers {filled_with}", count))
+        if state.scale[position] == 0:
             notices.append(Notice(name, "constant on the training rows: its column is 0", len(dataset.target)))
+        if state.log1p[position]:
+            notices.append(Notice(name, "skewed: log(1 + x) is taken", len(dataset.target)))
+    return [*notices, *_level_notices(state, dataset, options)]
+
+
+def _level_notices(state: FeatureState, dataset: Dataset, options: Preprocess) -> Iterator[Notice]:
     for position, (name, levels) in enumerate(zip(dataset.categorical, state.levels, strict=True)):
-        if state.grouped[position]:
-            present = set(dataset.train[name].dropna().unique())
-            notices.append(Notice(name, "rare levels share one column", len(present - set(levels))))
-    return notices
+        column = dataset.train[name].cat
+        if buckets_of(list(column.categories), options):
+            text = f"levels hashed into {options.hash_buckets} columns (preprocess.max_levels = {options.max_levels})"
+            yield Notice(name, text, len(column.categories))
+        elif state.grouped[position]:
+            codes = column.codes.to_numpy()
+            yield Notice(name, "rare levels share one column", len(np.unique(codes[codes >= 0])) - len(levels))

@@ -45,7 +45,7 @@ def train(
     fold_predictions, seed_oof = _held_out(design, network, jobs, fitted, blocks, candidate.train.lr)
     weights = _stacked(network, fitted)
     N = len(design.target)
-    test = take(design.rows, np.arange(N, len(design.rows.numeric)))
+    test = take(design.rows, slice(N, None))
     return Fits(
         name=candidate.model.kind,
         jobs=tuple(jobs),
@@ -69,10 +69,11 @@ def _stacked(network: Network, fitted: Sequence[Fitted]) -> Mapping[str, Singles
 def _held_out(
     design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks, lr: float
 ) -> tuple[Floats, Floats]:
-    """Each fold's predictions of all training rows, averaged over seeds [K, N], and out-of-fold by seed [S, N]."""
+    """Each fold's predictions of all training rows, averaged over seeds [K, N], and out-of-fold by seed [S, P]."""
     K, N = design.folds.count, len(design.target)
     seeds = sorted({job.seed for job in jobs})
-    by_fold, by_seed = np.zeros((K, N)), np.full((len(seeds), N), np.nan)
+    folds = design.folds.scored_folds
+    by_fold, by_seed = np.zeros((K, N)), np.full((len(seeds), len(folds)), np.nan)
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
             continue
@@ -84,8 +85,7 @@ def _held_out(
             )
         predicted = to_target(design.target_states[job.fold], outputs)
         by_fold[job.fold] += predicted / len(seeds)
-        valid = design.folds.valid[job.fold]
-        by_seed[seeds.index(job.seed), valid] = predicted[valid]
+        by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     return by_fold, by_seed
 
 

@@ -1,4 +1,4 @@
-"""Columns to numbers: z-score numerics, 0 for missing, one-hot texts with an indicator for missing.
+"""Columns to numbers: scaled numerics, 0 for missing, one-hot or hashed texts with an indicator for missing.
 
 `fit_features(rows) -> state`, `apply_features(state, rows) -> matrix`: fitting looks at the rows it is given and at
 nothing else, applying looks at the state and nothing else.
@@ -6,78 +6,123 @@ nothing else, applying looks at the state and nothing else.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.tables import Encoded, FeatureState
+from pipeline.tabular.scaling import fit_column, scaled_column
+from pipeline.tabular.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pipeline.tables import Design, Integers, Singles
+    from pipeline.settings import Preprocess
+    from pipeline.tables import Codes, Design, Floats, Integers, Singles
 
 MISSING = -1
 UNKNOWN = -2
-LARGEST_SCORE = 1e9  # a z-score beyond this is a fault of the data; its square still fits into float32
-GROUPED_NAME = "(rare)"
-MISSING_NAME = "nan"
+GROUPED_NAME, MISSING_NAME, HASHED_NAME = "(rare)", "nan", "(hash {})"
 
 
 def vocabulary_of(frame: pd.DataFrame, categorical: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Every level of each text column, sorted: names for codes, not statistics."""
-    return tuple(tuple(sorted(frame[name].dropna().unique())) for name in categorical)
+    return tuple(tuple(str(level) for level in frame[name].cat.categories) for name in categorical)
 
 
 def encode(
-    frame: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str], vocabulary: Sequence[Sequence[str]]
+    frames: Sequence[pd.DataFrame],
+    numbers: Mapping[str, Sequence[Floats]],
+    categorical: Sequence[str],
+    vocabulary: Sequence[Sequence[str]],
 ) -> Encoded:
-    """Turn a typed frame into numbers and codes; a level outside the vocabulary becomes UNKNOWN."""
-    numbers = frame[list(numeric)].to_numpy(dtype=np.float64) if numeric else np.zeros((len(frame), 0))
-    codes = np.full((len(frame), len(categorical)), MISSING, dtype=np.int64)
+    """Stack frames, one below the other, as numbers and codes; a level outside the vocabulary becomes UNKNOWN.
+
+    numbers: numeric column -> its values in each frame.
+    """
+    total = sum(len(frame) for frame in frames)
+    numeric = np.empty((total, len(numbers)), order="F")
+    codes = np.empty((total, len(categorical)), dtype=np.int32, order="F")
+    side_by_side(lambda at: np.concatenate(list(at[1]), out=numeric[:, at[0]]), enumerate(numbers.values()))
     for position, (name, levels) in enumerate(zip(categorical, vocabulary, strict=True)):
-        present = frame[name].notna().to_numpy()
-        found = pd.Index(np.array(levels, dtype=object)).get_indexer(np.array(frame[name], dtype=object))
-        codes[:, position] = np.where(present, np.where(found < 0, UNKNOWN, found), MISSING)
-    return Encoded(numbers, codes)
+        np.concatenate([_codes(frame[name], levels) for frame in frames], out=codes[:, position])
+    return Encoded(numeric, codes)
 
 
-def take(rows: Encoded, index: Integers) -> Encoded:
+def _codes(column: pd.Series[str], levels: Sequence[str]) -> Codes:
+    own = column.cat.categories
+    codes: Codes = column.cat.codes.to_numpy().astype(np.int32)
+    if len(own) == len(levels) and all(a == b for a, b in zip(own, levels, strict=True)):
+        return codes
+    found = pd.Index(np.array(levels, dtype=object)).get_indexer(np.array(own, dtype=object))
+    return np.append(np.where(found < 0, UNKNOWN, found), MISSING).astype(np.int32)[codes]
+
+
+def take(rows: Encoded, index: Integers | slice) -> Encoded:
     """The chosen rows."""
     return Encoded(rows.numeric[index], rows.codes[index])
 
 
-def fit_features(rows: Encoded, vocabulary: Sequence[Sequence[str]], *, min_frequency: int) -> FeatureState:
-    """Learn means, standard deviations (ddof 1) and which levels get a column.
+def fit_features(
+    rows: Encoded, vocabulary: Sequence[Sequence[str]], index: Integers, options: Preprocess
+) -> FeatureState:
+    """Learn, from the rows that `index` names, centres, spreads, fills, quantiles and which levels get a column.
 
-    A level on fewer than `min_frequency` of these rows joins one column for rare levels.
+    A level on fewer than `min_frequency` of these rows joins one column for rare levels; a column with more than
+    `max_levels` levels is hashed, and nothing is learned of it.
     """
-    present = np.isfinite(rows.numeric)
-    counts = present.sum(axis=0)
-    mean = np.where(present, rows.numeric, 0.0).sum(axis=0) / np.maximum(counts, 1)
-    squares = (np.where(present, rows.numeric - mean, 0.0) ** 2).sum(axis=0)
-    spread = np.sqrt(squares / np.maximum(counts - 1, 1))
-    # a constant column keeps rounding noise as its spread: dividing by it would turn noise into signal
-    varies = spread > 1e-12 * np.maximum(np.abs(mean), 1e-300)
-    scale = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0)
+    numeric = side_by_side(
+        lambda position: fit_column(rows.numeric[:, position][index], len(index), options),
+        range(rows.numeric.shape[1]),
+    )
+    counted = side_by_side(
+        lambda position: _count_levels(rows.codes[:, position][index], vocabulary[position]), range(len(vocabulary))
+    )
     kept: list[tuple[str, ...]] = []
     grouped: list[bool] = []
-    for position, levels in enumerate(vocabulary):
-        codes = rows.codes[:, position]
-        occurs = np.bincount(codes[codes >= 0], minlength=len(levels))
-        kept.append(tuple(level for level, n in zip(levels, occurs, strict=True) if n >= max(min_frequency, 1)))
-        grouped.append(bool(((occurs > 0) & (occurs < min_frequency)).any()))
-    return FeatureState(mean, scale, tuple(kept), tuple(grouped))
+    for levels, occurs in zip(vocabulary, counted, strict=True):
+        hashed = buckets_of(levels, options) > 0
+        enough = occurs >= max(options.min_frequency, 1)
+        kept.append(() if hashed else tuple(level for level, many in zip(levels, enough, strict=True) if many))
+        grouped.append(not hashed and bool(((occurs > 0) & ~enough).any()))
+    quantiles = [quantile for *_, quantile in numeric]
+    return FeatureState(
+        fill=np.array([fill for fill, *_ in numeric], dtype=np.float64),
+        log1p=np.array([logged for _, logged, *_ in numeric], dtype=bool),
+        mean=np.array([mean for _, _, mean, *_ in numeric], dtype=np.float64),
+        scale=np.array([scale for *_, scale, _, _ in numeric], dtype=np.float64),
+        missing=np.array([missing for *_, missing, _ in numeric], dtype=bool),
+        quantiles=np.array(quantiles, dtype=np.float64).T if quantiles else np.zeros((0, 0)),
+        levels=tuple(kept),
+        grouped=tuple(grouped),
+    )
+
+
+def _count_levels(codes: Codes, levels: Sequence[str]) -> Integers:
+    return np.bincount(codes[codes >= 0], minlength=len(levels))
+
+
+def buckets_of(levels: Sequence[str], options: Preprocess) -> int:
+    """Columns that a text column's levels are hashed into; 0 where each level has its own."""
+    return options.hash_buckets if len(levels) > options.max_levels else 0
 
 
 def column_names(
-    states: Sequence[FeatureState], numeric: Sequence[str], categorical: Sequence[str], *, dummy_na: bool
+    states: Sequence[FeatureState],
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    *,
+    hashed: Sequence[int],
+    dummy_na: bool,
 ) -> tuple[str, ...]:
-    """The union of the states' columns: numerics, then per text column its levels, rare ones, missing."""
+    """The union of the states' columns: numerics, their indicators, then each text's levels, rare ones, missing."""
     names = list(numeric)
+    names += [f"{numeric[position]}_{MISSING_NAME}" for position in _indicated(states)]
     for position, name in enumerate(categorical):
         names.extend(f"{name}_{level}" for level in _union_levels(states, position))
+        names.extend(f"{name}_{HASHED_NAME.format(bucket)}" for bucket in range(hashed[position]))
         if any(state.grouped[position] for state in states):
             names.append(f"{name}_{GROUPED_NAME}")
         if dummy_na:
@@ -85,56 +130,49 @@ def column_names(
     return tuple(names)
 
 
-def apply_features(
-    state: FeatureState,
-    rows: Encoded,
-    vocabulary: Sequence[Sequence[str]],
-    *,
-    states: Sequence[FeatureState],
-    dummy_na: bool,
-    smooth_clip: float = 0.0,
-) -> Singles:
-    """Build the matrix [R, D] float32 of `state`, laid out on the union columns of `states`.
+def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
+    """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`.
 
-    A column that this state did not learn is 0 on every row, so that networks of all folds share one shape.
-    smooth_clip: bend z-scores so that they stay within it (Holzmueller et al. 2024); 0 leaves them as they are.
-    A level this state never saw goes to the column of rare levels, or nowhere if it has none.
+    A column that this fit did not learn is 0 on every row, so that networks of all folds share one shape. A level it
+    never saw goes to the column of rare levels, or nowhere if it has none.
     """
-    scaled = (rows.numeric - state.mean) * state.scale
-    scaled = np.where(np.isfinite(scaled), np.clip(scaled, -LARGEST_SCORE, LARGEST_SCORE), 0.0)
-    if smooth_clip:
-        scaled /= np.sqrt(1.0 + (scaled / smooth_clip) ** 2)
-    blocks = [scaled.astype(np.float32)]
-    for position, levels in enumerate(vocabulary):
-        union = _union_levels(states, position)
-        has_group_column = any(other.grouped[position] for other in states)
-        width = len(union) + has_group_column + dummy_na
-        nowhere = width  # one spare column, cut off again below
-        rare = len(union) if state.grouped[position] else nowhere
+    own = design.states[state]
+    matrix = np.zeros((len(rows.numeric), len(design.columns)), dtype=np.float32)
+    at = 0
+    for position in range(rows.numeric.shape[1]):
+        matrix[:, at] = scaled_column(own, position, rows.numeric[:, position], design.smooth_clip)
+        at += 1
+    for position in _indicated(design.states):
+        matrix[:, at] = np.isnan(rows.numeric[:, position]) if own.missing[position] else 0.0
+        at += 1
+    for position, levels in enumerate(design.vocabulary):
+        width, column_of_code = _text_columns(design, own, position, levels)
+        column = column_of_code[rows.codes[:, position]]
+        known = np.flatnonzero(column >= 0)
+        matrix[known, at + column[known]] = 1.0
+        at += width
+    return matrix
+
+
+def _text_columns(design: Design, state: FeatureState, position: int, levels: Sequence[str]) -> tuple[int, Integers]:
+    """How many columns a text has, and the one of each code: the levels, then UNKNOWN, then MISSING; -1: none."""
+    buckets = design.hashed[position]
+    union = _union_levels(design.states, position)
+    has_group = any(other.grouped[position] for other in design.states)
+    width = len(union) + buckets + has_group + design.dummy_na
+    rare = len(union) if state.grouped[position] else -1
+    if buckets:
+        columns = [zlib.crc32(level.encode()) % buckets for level in levels]
+    else:
         place = {level: column for column, level in enumerate(union)}
         own = set(state.levels[position])
-        column_of_code = np.array([place[level] if level in own else rare for level in levels], dtype=np.int64)
-        codes = rows.codes[:, position]
-        known = codes >= 0
-        column = np.full(len(codes), rare, dtype=np.int64)
-        column[known] = column_of_code[codes[known]]
-        column[codes == MISSING] = width - 1 if dummy_na else nowhere
-        block = np.zeros((len(codes), width + 1), dtype=np.float32)
-        block[np.arange(len(codes)), column] = 1.0
-        blocks.append(block[:, :width])
-    return np.concatenate(blocks, axis=1)
+        columns = [place[level] if level in own else rare for level in levels]
+    # codes count from the end: -1 is missing, -2 unknown
+    return width, np.array([*columns, rare, width - 1 if design.dummy_na else -1], dtype=np.int64)
 
 
-def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
-    """The matrix [R, D] float32 that the given fit (a fold, or K for all training rows) makes of `rows`."""
-    return apply_features(
-        design.states[state],
-        rows,
-        design.vocabulary,
-        states=design.states,
-        dummy_na=design.dummy_na,
-        smooth_clip=design.smooth_clip,
-    )
+def _indicated(states: Sequence[FeatureState]) -> list[int]:
+    return [int(p) for p in np.flatnonzero(np.logical_or.reduce([state.missing for state in states]))]
 
 
 def _union_levels(states: Sequence[FeatureState], position: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Column roles and dtypes, and the agreement of train, test and sample submission."""
+"""Which columns play which role, and whether the files and the config agree about it."""
 
 from __future__ import annotations
 
@@ -6,68 +6,89 @@ import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import DataError
-from pipeline.tables import Notice
+from pipeline.tables import Allowance
+from pipeline.tabular.cells import blank, is_text, numbers_of, removable
+from pipeline.tabular.metrics import metric_named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from pipeline.settings import Schema
-    from pipeline.tables import Floats, RawTables, Texts
+    from pipeline.tables import Floats, RawTable, RawTables
 
-HEADER_LINES = 1
-BOUNDLESS = 1e100
-
-
-def line_of(row: int) -> int:
-    """The line of a file, counted from 1, on which a zero-based row stands (no field spans lines)."""
-    return row + HEADER_LINES + 1
+ROLE_LISTS = ("numeric", "categorical", "ordinal", "dates", "text", "drop")
 
 
-def check_columns(raw: RawTables, roles: Schema) -> None:
-    """Raise DataError unless every named column exists and train and test have the same features."""
-    train, test = list(raw.train.columns), list(raw.test.columns)
-    for role, name, columns, file in (
-        ("id", roles.id, train, raw.train_file),
-        ("id", roles.id, test, raw.test_file),
-        ("target", roles.target, train, raw.train_file),
-    ):
-        if name not in columns:
-            raise DataError(f"{file}: no column {name!r}, which [schema] {role} names; {_nearest(name, columns)}")
-    for key in ("numeric", "categorical", "drop"):
+def role_faults(raw: RawTables, roles: Schema, *, fold_column: str = "", holdout_by: str = "") -> Iterator[str]:
+    """Say, sentence by sentence, which named columns are not there, and where train and test differ."""
+    train, test = raw.train, raw.test
+    names = train.names
+    if roles.id and roles.id not in names and (test is None or roles.id not in test.names):
+        yield f"{train.file}: no column {roles.id!r}, which [schema] id names; {nearest(roles.id, names)}"
+    elif roles.id and test is not None and roles.id not in test.names:
+        yield f"{test.file}: no column {roles.id!r}, which [schema] id names; {nearest(roles.id, test.names)}"
+    if roles.target not in names:
+        yield f"{train.file}: no column {roles.target!r}, which [schema] target names; {nearest(roles.target, names)}"
+    for name, key in ((fold_column, "[folds] column"), (holdout_by, "[holdout] by")):
+        if name and name not in names:
+            yield f"{train.file}: no column {name!r}, which {key} names; {nearest(name, names)}"
+    known = {*names, *(test.names if test is not None else ())}
+    for key in (*ROLE_LISTS, "missing_in"):
         for name in getattr(roles, key):
-            if name not in train and name not in test:
-                raise DataError(
-                    f"{raw.train_file}: no column {name!r}, listed in [schema] {key}; {_nearest(name, train)}"
-                )
-    _check_agreement(train, test, raw, roles)
+            if name not in known:
+                yield f"{train.file}: no column {name!r}, listed in [schema] {key}; {nearest(name, names)}"
+    yield from _double_roles(roles)
+    yield from _disagreements(raw, roles, fold_column)
 
 
-def _check_agreement(train: Sequence[str], test: Sequence[str], raw: RawTables, roles: Schema) -> None:
-    for name in roles.numeric:
-        if name in roles.categorical:
-            raise DataError(f"column {name!r} is listed under [schema] numeric and categorical; keep it in one of them")
-    ignored = {roles.id, roles.target, *roles.drop}
-    only_train = [name for name in train if name not in test and name not in ignored]
-    only_test = [name for name in test if name not in train and name not in ignored]
-    if only_train or only_test:
-        raise DataError(
-            f"{raw.train_file} and {raw.test_file} have different columns: only in train: "
-            f"{', '.join(map(repr, only_train)) or 'none'}; only in test: {', '.join(map(repr, only_test)) or 'none'}; "
-            f"add the missing ones, or list them under [schema] drop"
-        )
-    if roles.target in test:
-        raise DataError(
-            f"{raw.test_file}: contains the target {roles.target!r}; a test file has none: remove the column, or name "
-            f"the right target under [schema]"
-        )
-    if not [name for name in train if name not in ignored]:
-        raise DataError(f"{raw.train_file}: no feature column is left besides id, target and [schema] drop")
+def _double_roles(roles: Schema) -> Iterator[str]:
+    listed: dict[str, str] = {}
+    for key in ROLE_LISTS:
+        for name in getattr(roles, key):
+            if listed.setdefault(name, key) != key:
+                yield f"column {name!r} is listed under [schema] {listed[name]} and {key}; keep it in one of them"
 
 
-def _nearest(name: str, columns: Sequence[str]) -> str:
+def _disagreements(raw: RawTables, roles: Schema, fold_column: str) -> Iterator[str]:
+    train, test = raw.train, raw.test
+    ignored = {roles.id, roles.target, *roles.drop, fold_column}
+    if test is not None:
+        only_train = [name for name in train.names if name not in test.names and name not in ignored]
+        only_test = [name for name in test.names if name not in train.names and name not in ignored]
+        if only_train or only_test:
+            yield (
+                f"{train.file} and {test.file} have different columns: only in train: "
+                f"{', '.join(map(repr, only_train)) or 'none'}; only in test: "
+                f"{', '.join(map(repr, only_test)) or 'none'}; add the missing ones, or list them under [schema] drop"
+            )
+        if roles.target in test.names:
+            yield (
+                f"{test.file}: contains the target {roles.target!r}; a test file has none: remove the column, or name "
+                f"the right target under [schema]"
+            )
+    if not set(train.names) - (ignored - set(roles.dates)):
+        yield f"{train.file}: no feature column is left besides id, target and [schema] drop"
+
+
+def numbers_allowed(roles: Schema, others: Collection[str]) -> Allowance:
+    """What a reader may give as numbers at once: columns that no role wants as text. others: keys, a fold column."""
+    as_text = (roles.id, *roles.categorical, *roles.ordinal, *roles.dates, *roles.text, *roles.missing_in)
+    return Allowance(frozenset({*as_text, *others, ""}), roles.missing)
+
+
+def feature_names(raw: RawTables, roles: Schema) -> list[str]:
+    """The columns that become features, in the order of train; an id that is listed under dates is both."""
+    out = {roles.target, *roles.drop} | ({roles.id} - set(roles.dates))
+    there = raw.train.names if raw.test is None else raw.test.names
+    return [name for name in raw.train.names if name not in out and name in there]
+
+
+def nearest(name: str, columns: Sequence[str]) -> str:
+    """A remedy for a misspelt column: the one that was meant, or what there is."""
     near = difflib.get_close_matches(name, columns, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
@@ -75,126 +96,46 @@ def _nearest(name: str, columns: Sequence[str]) -> str:
     return f"the file has {shown}"
 
 
-def blank_missing(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
-    """Replace the texts that mean a missing value by None; surrounding blanks do not count."""
-    blank = list(missing)
-    return frame.mask(frame.apply(lambda texts: texts.str.strip().isin(blank)))
-
-
-def texts_of(column: pd.Series[str]) -> Texts:
-    """The texts as objects, None where missing, whatever pandas stores them in."""
-    texts: Texts = np.array(column, dtype=object)
-    texts[column.isna().to_numpy()] = None
-    return texts
-
-
-def as_numbers(column: pd.Series[str]) -> tuple[Floats, Texts]:
-    """Numbers of a text column (NaN where missing) and the present texts that are no numbers.
-
-    An infinite number, or one beyond 1e100 whose square overflows, counts as missing; `boundless_cells` counts them.
-    """
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = column.notna().to_numpy() & np.isnan(numbers)
-    return np.where(np.abs(numbers) < BOUNDLESS, numbers, np.nan), texts_of(column)[wrong]
-
-
-def boundless_cells(column: pd.Series[str]) -> int:
-    """How many cells are infinite or beyond 1e100."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return int((np.abs(numbers) >= BOUNDLESS).sum())
-
-
-def parse_target(column: pd.Series[str], file: str, roles: Schema) -> Floats:
+def parse_target(table: RawTable, roles: Schema) -> Floats:
     """The target as float64, NaN where missing. Raises DataError at the first text that is not a finite number."""
-    numbers, wrong = as_numbers(column)
-    boundless = column.notna().to_numpy() & np.isnan(numbers)
-    if boundless.any():
-        wrong = texts_of(column)[boundless]
-        row = int(np.flatnonzero(boundless)[0])
+    column = blank(table.columns[roles.target], roles.missing_in.get(roles.target, roles.missing))
+    kind = column.type
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    elif not (is_text(column) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
+        raise DataError(f"{table.file}: target {roles.target!r} is of type {kind}, expected numbers")
+    numbers = numbers_of(column, decimal=table.decimal)
+    if numbers.wrong_cells and (removed := removable(numbers.wrong, table.decimal)):
+        numbers = numbers_of(column, decimal=table.decimal, removed=removed)
+    present = ~column.is_null().to_numpy()
+    target: Floats = np.array(numbers.values)
+    wrong = present & ~np.isfinite(target)
+    if wrong.any():
+        row, count = int(np.argmax(wrong)), int(wrong.sum())
         few = "; a target of texts is classification, and Foldpack does regression"
         raise DataError(
-            f"{file}: line {line_of(row)}: target {roles.target!r} is {wrong[0]!r}, expected a finite number "
-            f"({len(wrong)} such rows){few if len(wrong) == int(column.notna().sum()) else '; correct or blank it'}"
+            f"{table.file}: line {table.line_of(row)}: target {roles.target!r} is {str(column[row])!r}, expected a "
+            f"finite number ({count} such rows){few if count == int(present.sum()) else '; correct or blank it'}"
         )
-    return numbers
+    return target
 
 
-def check_test_ids(ids: Texts, *, file: str, id_column: str) -> None:
-    """Raise DataError for a missing or doubled id."""
-    for row, value in enumerate(ids):
-        if value is None or not value.strip():
-            raise DataError(f"{file}: line {line_of(row)}: {id_column!r} is empty; every test row needs an id")
-    doubled = pd.Index(ids).duplicated()
-    if doubled.any():
-        row = int(np.flatnonzero(doubled)[0])
+def check_target(target: Floats, table: RawTable, name: str, metric: str) -> None:
+    """Raise DataError for a target that is no regression target, or holds values that this metric forbids."""
+    kept = np.isfinite(target)
+    where = f"{table.file}: target {name!r}"
+    if not kept.any():
+        raise DataError(f"{where} is missing on all {len(target)} rows; is [schema] target the right column?")
+    distinct = np.unique(target[kept])
+    if len(distinct) <= 2:
+        two = "two values are two classes, and Foldpack does regression, not classification"
+        why = two if len(distinct) > 1 else "there is nothing to learn; is [schema] target the right column?"
+        raise DataError(f"{where} is always {' or '.join(f'{value:g}' for value in distinct)}: {why}")
+    lowest = metric_named(metric).target_above
+    wrong = kept & ~(np.where(kept, target, np.inf) > lowest)
+    if wrong.any():
+        row = int(np.argmax(wrong))
         raise DataError(
-            f"{file}: line {line_of(row)}: id {ids[row]!r} stands there twice ({int(doubled.sum())} doubled ids); "
-            f"Kaggle matches predictions by id, so ids must be unique"
+            f"{table.file}: line {table.line_of(row)}: target {name!r} is {target[row]:g} ({int(wrong.sum())} "
+            f"such rows), but metric {metric!r} needs values above {lowest:g}; choose another metric, for example rmse"
         )
-
-
-def doubled_train_ids(ids: Texts, *, file: str, id_column: str) -> list[Notice]:
-    """A notice if ids of training rows repeat, which may mean repeated rows."""
-    twice = int(pd.Index(ids).duplicated().sum())
-    return [Notice(id_column, f"{file}: ids that stand there more than once", twice)] if twice else []
-
-
-def assign_types(
-    train: pd.DataFrame, test: pd.DataFrame, raw: RawTables, roles: Schema
-) -> tuple[tuple[str, ...], tuple[str, ...], list[Notice]]:
-    """Numeric and categorical columns, in file order: numbers only if train and test hold nothing else.
-
-    A column without a single value is dropped and noticed. Raises DataError for a text in a declared number.
-    """
-    numeric, categorical, notices = [], [], []
-    for name in train.columns:
-        if name in {roles.id, roles.target, *roles.drop}:
-            continue
-        if not train[name].notna().any():
-            notices.append(Notice(name, "no training row has a value: the column was dropped", len(train)))
-        elif name in roles.categorical:
-            categorical.append(name)
-        else:
-            wrong = [
-                (file, text)
-                for frame, file in ((train, raw.train_file), (test, raw.test_file))
-                for text in as_numbers(frame[name])[1]
-            ]
-            if not wrong:
-                numeric.append(name)
-                if count := boundless_cells(train[name]) + boundless_cells(test[name]):
-                    notices.append(Notice(name, "infinite numbers, or beyond 1e100, taken as missing", count))
-            elif name in roles.numeric:
-                raise DataError(
-                    f"{wrong[0][0]}: column {name!r} is listed under [schema] numeric but holds {wrong[0][1]!r} "
-                    f"({len(wrong)} such cells); correct it, or name the text under [schema] missing"
-                )
-            else:
-                categorical.append(name)
-                notices += _mostly_numbers(name, train, wrong)
-    return tuple(numeric), tuple(categorical), notices
-
-
-def _mostly_numbers(name: str, train: pd.DataFrame, wrong: Sequence[tuple[str, str]]) -> list[Notice]:
-    present = int(train[name].notna().sum())
-    if len(wrong) * 10 > present:
-        return []
-    text = f"almost all numbers, but {wrong[0][1]!r} in {wrong[0][0]} made it a text column; [schema] missing can tell"
-    return [Notice(name, text, len(wrong))]
-
-
-def to_types(frame: pd.DataFrame, numeric: Sequence[str]) -> pd.DataFrame:
-    """float64 for the numeric columns, text objects for the others."""
-    numbers = set(numeric)
-    return pd.DataFrame({n: as_numbers(frame[n])[0] if n in numbers else frame[n] for n in frame.columns})
-
-
-def unseen_levels(train: pd.DataFrame, test: pd.DataFrame, categorical: Sequence[str]) -> list[Notice]:
-    """Say which test levels no training row has: they go to the column of rare levels, or to none."""
-    notices = []
-    for name in categorical:
-        unseen = test.loc[test[name].notna() & ~test[name].isin(train[name].dropna().unique()), name]
-        if len(unseen):
-            shown = ", ".join(map(repr, sorted(unseen.unique())[:3]))
-            notices.append(Notice(name, f"test rows with levels never seen in train ({shown})", len(unseen)))
-    return notices

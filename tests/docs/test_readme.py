@@ -20,8 +20,9 @@ from tests.shell.conftest import write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?P<run><!-- run -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(<!-- (?P<run>run|prints) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, match) for page in PAGES for match in BLOCK.finditer(page.read_text())]
+GUIDES = [page for page in PAGES if page.parent.name == "guides"]
 pytestmark = pytest.mark.docs
 
 
@@ -30,7 +31,7 @@ def blocks(kind: str, *, run: bool | None = None) -> list[object]:
     return [
         pytest.param(match["text"], id=f"{page.name}:{page.read_text()[: match.start()].count(chr(10)) + 1}")
         for page, match in BLOCKS
-        if match["kind"] == kind and (run is None or bool(match["run"]) == run)
+        if match["kind"] == kind and (run is None or (match["run"] == "run" and page not in GUIDES) == run)
     ]
 
 
@@ -52,12 +53,31 @@ def house(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("text", blocks("sh", run=True))
 def test_a_marked_block_runs_as_written(text: str, house: Path) -> None:
     """Line by line, stopping at the first failure, in a root of its own."""
+    run_block(text, house)
+
+
+def run_block(text: str, root: Path) -> str:
+    """What the block printed."""
     folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{folder}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-eu", "-c", text], cwd=house, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-eu", "-c", text], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("guide", [pytest.param(page, id=page.name) for page in GUIDES])
+def test_a_guide_runs_from_top_to_bottom_and_prints_what_it_shows(guide: Path, tmp_path: Path) -> None:
+    """Its blocks share one root; every line of a shown output was printed, "…" standing for anything."""
+    printed = ""
+    for page, match in BLOCKS:
+        if page == guide and match["run"] == "run":
+            printed = run_block(match["text"], tmp_path)
+        elif page == guide and match["run"] == "prints":
+            for line in match["text"].splitlines():
+                pattern = r"\s+".join(re.escape(word).replace("…", ".*") for word in line.split())
+                assert re.search(pattern, printed), f"{line}\nwas not printed; this was:\n{printed}"
 
 
 COMMAND = re.compile(r"(?:^|`)((?:make|python -m pipeline|foldpack) [^`\n#]+)", re.MULTILINE)

@@ -147,7 +147,10 @@ def test_missing_raw_files_are_one_sentence(project: Project) -> None:
     (project.raw / "test.csv").unlink()
     code, _, err = project.run("ingest")
     assert code == 2
-    assert err == f"error: {project.raw.relative_to(project.root)}: no test.csv; put the competition's files there\n"
+    assert err == (
+        "error: data/raw/tiny: no test file (sample_submission.csv, train.csv); put the competition's files there, "
+        "name it with [files] test, or set [holdout] share = 0.2 to set rows of train.csv aside instead\n"
+    )
 
 
 def test_a_file_that_is_no_competition_names_the_known_ones(project: Project) -> None:

@@ -137,7 +137,7 @@ def test_threads_and_device_are_resolved_before_they_enter_a_key() -> None:
 def test_the_reader_of_the_raw_files_counts_as_code_of_ingest() -> None:
     """It runs before the stage, outside its module; an edit there changes what the stage is given."""
     parts = key_parts("ingest", STAGES["ingest"], BASE, {}, CPU)
-    assert {"pipeline.sources", "pipeline.stages.ingest", "pipeline.tabular.schema"} <= set(parts["code"])
+    assert {"pipeline.reading.table", "pipeline.stages.ingest", "pipeline.tabular.schema"} <= set(parts["code"])
     assert {"pandas", "pyarrow"} <= set(parts["libraries"])
 
 
@@ -176,7 +176,7 @@ def test_an_unwritable_file_is_one_sentence_wherever_it_happens(
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "models/tiny/x")
 
-    monkeypatch.setattr("pipeline.commands.open_study", refused)
+    monkeypatch.setattr("pipeline.sweeping.open_study", refused)
     code, _, err = project.run("search", "--trials", "1")
     assert code == 2
     assert "models/tiny/x: Permission denied" in err
@@ -200,6 +200,6 @@ def test_a_garbled_journal_and_a_garbled_winner_are_sentences(project: Project) 
 def test_every_setting_that_a_stage_is_handed_is_in_its_key(name: str) -> None:
     """All leaves of its sections but four: three enter resolved as the device, and a winner enters by content."""
     assert {"train.device", "train.threads", "train.precision", "train.tuned"} == NOT_IN_KEYS
-    sections = set(STAGES[name].config.values())
-    handed = {key for key in known_keys() if key.partition(".")[0] in sections} - NOT_IN_KEYS
+    sections = {*STAGES[name].config.values(), *STAGES[name].reads}
+    handed = {key for key in known_keys() if sections & {key, key.partition(".")[0]}} - NOT_IN_KEYS
     assert set(key_parts(name, STAGES[name], BASE, {}, CPU)["config"]) == handed

@@ -8,7 +8,10 @@ from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, 
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
+from pipeline.outputs import oof_csv
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.evaluate import evaluate
+from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import Folds
 from pipeline.tabular.baselines import ALPHAS
@@ -109,22 +112,101 @@ def test_baselines_are_fitted_in_each_fold():
 
 
 def test_rows_that_no_fold_scores_are_left_out_and_counted(fits):
-    """Fold 2 never scored: its rows are masked, not zero, and the pooled score is that of the others."""
+    """Fold 2 never scored: its rows are not there, not zero, and the pooled score is that of the others."""
     folds = Folds(train=DESIGN.folds.train[:2], valid=DESIGN.folds.valid[:2])
     design = replace(DESIGN, folds=folds, states=DESIGN.states[:2] + DESIGN.states[3:],
                      target_states=DESIGN.target_states[:2] + DESIGN.target_states[3:])  # fmt: skip
     jobs = tuple(job for job in fits.jobs if job.fold < 2)
-    seed_oof = fits.seed_oof.copy()
-    seed_oof[:, DESIGN.folds.valid[2]] = np.nan
+    scored = np.setdiff1d(np.arange(30), DESIGN.folds.valid[2])
     partial = replace(
-        fits, jobs=jobs, curves=fits.curves[:4], fold_predictions=fits.fold_predictions[:2], seed_oof=seed_oof
+        fits,
+        jobs=jobs,
+        curves=fits.curves[:4],
+        fold_predictions=fits.fold_predictions[:2],
+        seed_oof=fits.seed_oof[:, scored],
     )
     found = evaluate(DATASET, design, partial, metric="log_rmse")
-    left_out = DESIGN.folds.valid[2]
-    scored = np.setdiff1d(np.arange(30), left_out)
     assert found.unscored_rows == 10
-    assert (found.fold_of_row[left_out] == -1).all()
-    for name in ("mlp", "mean", "ridge"):
-        assert np.isnan(found.oof[name][left_out]).all()
+    assert found.ids.tolist() == DATASET.train_ids[scored].tolist()
+    np.testing.assert_array_equal(found.actual, Y[scored])
     assert found.models["mlp"].oof == by_hand(Y[scored], pooled(fits.fold_predictions)[scored])
-    assert np.isfinite(found.seed_oof).all()
+    assert found.seed_oof == pytest.approx(
+        [by_hand(Y[scored], own[scored]).expected["log_rmse"] for own in fits.seed_oof]
+    )
+    for name in ("mlp", "mean", "ridge"):
+        assert np.isfinite(found.oof[name]).all()
+        assert found.oof[name].shape == (20,)
+
+
+# --- other folds than a plain split
+
+
+def scored_by(**folds):
+    """Dataset, design, fits and scores under these fold settings."""
+    design = preprocess(
+        DATASET, preprocess=Preprocess(), target=Target(), folds=FoldSettings(**folds), metric="log_rmse"
+    )
+    fits = train(design, model=SMALL_MODEL, train=SHORT_TRAINING, metric="log_rmse", runtime=on_cpu("fp64"))
+    return design, fits, evaluate(DATASET, design, fits, metric="log_rmse")
+
+
+def test_with_repeated_folds_each_row_is_scored_once_in_every_repeat():
+    """Two repeats of three folds: sixty pairs in file order, each by a fold that did not train on the row."""
+    design, fits, scores = scored_by(kind="kfold", count=3, repeats=2)
+    assert scores.ids.tolist() == np.repeat(DATASET.train_ids, 2).tolist()
+    assert scores.unscored_rows == 0
+    row_of = {name: row for row, name in enumerate(DATASET.train_ids)}
+    for i, (name, fold) in enumerate(zip(scores.ids, scores.fold_of_row, strict=True)):
+        row = row_of[name]
+        assert row not in design.folds.train[fold]
+        assert scores.oof["mlp"][i] == fits.fold_predictions[fold, row]
+        assert scores.actual[i] == Y[row]
+    for repeat in range(2):
+        own = scores.fold_of_row // 3 == repeat
+        assert scores.ids[own].tolist() == DATASET.train_ids.tolist()
+
+
+def test_the_pooled_score_of_repeated_folds_is_that_of_all_pairs():
+    """One score over sixty pairs, not a mean of two; the baselines' and each seed's too."""
+    _, fits, scores = scored_by(kind="kfold", count=3, repeats=2)
+    for name, model in (scores.models | scores.baselines).items():
+        assert model.oof == by_hand(scores.actual, scores.oof[name])
+        assert len(model.folds) == 6
+    np.testing.assert_allclose(fits.seed_oof.mean(axis=0), scores.oof["mlp"], rtol=1e-12)
+    assert scores.seed_oof == pytest.approx([by_hand(scores.actual, own).expected["log_rmse"] for own in fits.seed_oof])
+
+
+def test_a_holdout_split_leaves_rows_unscored_and_counts_them():
+    """One fold scores six rows of thirty; the others are in no list."""
+    design, fits, scores = scored_by(kind="holdout", share=0.2)
+    assert scores.unscored_rows == 24
+    assert scores.ids.tolist() == DATASET.train_ids[design.folds.valid[0]].tolist()
+    assert scores.fold_of_row.tolist() == [0] * 6
+    assert fits.seed_oof.shape == (2, 6)
+    assert len(scores.models["mlp"].folds) == 1
+    assert scores.models["mlp"].oof == scores.models["mlp"].folds[0].valid
+
+
+def test_scored_pairs_are_written_one_a_line_in_file_order():
+    """`oof.csv` of repeated folds: the id twice, folds from 1, actual and predictions that read back exactly."""
+    _, _, scores = scored_by(kind="kfold", count=3, repeats=2)
+    header, *lines = oof_csv(scores).decode().splitlines()
+    assert header == "id,fold,actual,mlp,mean,median,ridge"
+    cells = [line.split(",") for line in lines]
+    assert [row[0] for row in cells] == scores.ids.tolist()
+    assert [int(row[1]) for row in cells] == (scores.fold_of_row + 1).tolist()
+    assert [float(row[3]) for row in cells] == scores.oof["mlp"].tolist()
+
+
+def test_rows_left_out_of_training_are_scored():
+    """With impute = "drop": every row has a finite prediction; the training score is of the rows that trained."""
+    preparation = Preprocess(impute="drop")
+    design = design_of(DATASET, metric="log_rmse", preparation=preparation)
+    fits = train(design, model=SMALL_MODEL, train=SHORT_TRAINING, metric="log_rmse", runtime=on_cpu("fp64"))
+    scores = evaluate(DATASET, design, fits, metric="log_rmse")
+    assert (len(scores.ids), scores.unscored_rows) == (30, 0)
+    assert np.isfinite(scores.oof["mlp"]).all()
+    for fold, own in enumerate(scores.models["mlp"].folds):
+        rows = design.folds.train[fold]
+        assert len(rows) < 20
+        assert own.train == by_hand(Y[rows], fits.fold_predictions[fold, rows])

@@ -1,14 +1,19 @@
 """Text tables to typed ones: what is wrong is a sentence, what is odd is counted."""
 
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from builders import csv_of, generated_frames, raw_tables
+from builders import csv_of, generated_frames, raw_tables, table, typed
 
 from pipeline.errors import DataError
-from pipeline.settings import Schema
+from pipeline.settings import Holdout, Join, Schema
 from pipeline.stages.ingest import ingest
-from pipeline.tables import Notice
+from pipeline.tables import Notice, RawTables
 
 TRAIN = "Id,a,c,y\n1,1.5,x,10\n2,,y,20\n3,3,NA,30\n"
 TEST = "Id,a,c\n4,7,x\n5,8,y\n"
@@ -16,7 +21,21 @@ SAMPLE = "Id,y\n4,0\n5,0\n"
 
 
 def ingested(train=TRAIN, test=TEST, sample=SAMPLE, *, metric="rmse", **roles):
-    return ingest(raw_tables(train, test, sample), roles=Schema(id="Id", target="y", **roles), metric=metric)
+    settings = Schema(**({"id": "Id", "target": "y"} | roles))
+    return ingest(raw_tables(train, test, sample), roles=settings, metric=metric)
+
+
+def of_column(train, test, **roles):
+    """A competition of one column `a`, whose cells these are, beside one that varies; no sample submission."""
+    lines = "".join(f'{i},"{cell}",{i % 7},{i * i % 101}\n' for i, cell in enumerate(train))
+    more = "".join(f't{i},"{cell}",1\n' for i, cell in enumerate(test))
+    return ingested(f"Id,a,n,y\n{lines}", f"Id,a,n\n{more}", None, **roles)
+
+
+def held_out(train, *, share=0.4, by="", sample=None, **roles):
+    """A competition without a test file."""
+    settings = Schema(**({"id": "Id", "target": "y"} | roles))
+    return ingest(raw_tables(train, None, sample), roles=settings, metric="rmse", holdout=Holdout(share=share, by=by))
 
 
 def fault_of(*tables, **options):
@@ -25,13 +44,24 @@ def fault_of(*tables, **options):
     return str(raised.value)
 
 
+def about(dataset, subject):
+    """What was noticed about a column or a file, with the counts."""
+    return [(notice.text, notice.count) for notice in dataset.notices if notice.subject == subject]
+
+
+def texts(column):
+    """A categorical column as a list of texts, None where missing."""
+    return [value if isinstance(value, str) else None for value in column.tolist()]
+
+
 # --- what comes out
 
 
 def test_a_clean_competition_comes_out_typed_and_without_a_notice():
     """By hand: a is a number with one gap, c a text with one gap, ids and header as in the files."""
     dataset = ingested()
-    expected = pd.DataFrame({"a": [1.5, np.nan, 3.0], "c": pd.Series(["x", "y", None], dtype="str")})
+    levels = pd.CategoricalDtype(pd.Index(["x", "y"], dtype=object))
+    expected = pd.DataFrame({"a": [1.5, np.nan, 3.0], "c": pd.Series(["x", "y", None], dtype=levels)})
     pd.testing.assert_frame_equal(dataset.train, expected)
     assert dataset.test["a"].tolist() == [7.0, 8.0]
     assert dataset.target.tolist() == [10.0, 20.0, 30.0]
@@ -66,23 +96,23 @@ def test_an_id_may_read_like_a_missing_value():
 def test_ingest_leaves_the_raw_tables_alone():
     """A stage hands on a new value."""
     raw = raw_tables(TRAIN, TEST, SAMPLE)
-    before = raw.train.copy(), raw.test.copy()
-    ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse")
-    pd.testing.assert_frame_equal(raw.train, before[0])
-    pd.testing.assert_frame_equal(raw.test, before[1])
+    before = raw.train.columns.to_pydict(), raw.test.columns.to_pydict()
+    dataset = ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse")
+    dataset.train.loc[:, "a"] = 7.0
+    assert (raw.train.columns.to_pydict(), raw.test.columns.to_pydict()) == before
 
 
 @pytest.mark.parametrize(("share", "ids"), [(1.0, "abcdefghijklm"), (0.54, "acegikm"), (0.1, "acfhkm")])
 def test_a_share_of_the_rows_is_spread_over_the_file(share, ids):
     """Seven of 13 rows: every other one, the first and the last among them; a tenth still is six rows."""
-    train = "Id,a,c,y\n" + "".join(f"{i},1,x,{10 * n}\n" for n, i in enumerate("abcdefghijklm"))
+    train = "Id,a,c,y\n" + "".join(f"{i},{n},x,{10 * n}\n" for n, i in enumerate("abcdefghijklm"))
     assert "".join(ingested(train, row_share=share).train_ids) == ids
 
 
 def test_a_share_of_the_rows_holds_no_row_without_a_target():
-    """The first of 13 rows has none: of the spread a, c, e … only c, e … are left."""
-    train = "Id,a,c,y\na,1,x,\n" + "".join(f"{i},1,x,{10 * n}\n" for n, i in enumerate("bcdefghijklm"))
-    assert "".join(ingested(train, row_share=0.54).train_ids) == "cegikm"
+    """The first of 13 rows has none: half of the other twelve, the first and the last of them among these."""
+    train = "Id,a,c,y\na,1,x,\n" + "".join(f"{i},{n},x,{10 * n}\n" for n, i in enumerate("bcdefghijklm"))
+    assert "".join(ingested(train, row_share=0.54).train_ids) == "bdfikm"
 
 
 # --- FAULT 31: train and test have different columns
@@ -90,11 +120,12 @@ def test_a_share_of_the_rows_holds_no_row_without_a_target():
 
 def test_columns_that_differ_are_named_on_both_sides():
     """FAULT 31, the exact sentence."""
-    assert fault_of("Id,a,b,y\n1,1,1,1\n", "Id,a,d,e\n2,1,1,1\n", None) == (
+    train = "Id,a,b,y\n1,1,1,1\n2,2,2,2\n3,3,3,3\n"
+    assert fault_of(train, "Id,a,d,e\n2,1,1,1\n", None) == (
         "train.csv and test.csv have different columns: only in train: 'b'; only in test: 'd', 'e'; "
         "add the missing ones, or list them under [schema] drop"
     )
-    assert "only in train: 'b'; only in test: none;" in fault_of("Id,a,b,y\n1,1,1,1\n", "Id,a\n2,1\n", None)
+    assert "only in train: 'b'; only in test: none;" in fault_of(train, "Id,a\n2,1\n", None)
 
 
 # --- FAULT 32: levels that training never saw
@@ -222,7 +253,7 @@ def test_without_a_sample_the_header_is_id_and_target():
     dataset = ingested(TRAIN, TEST, None)
     assert dataset.submission_header == ("Id", "y")
     assert dataset.submission_ids.tolist() == ["4", "5"]
-    text = "no sample submission was found; the header is id and target"
+    text = "no sample submission was found; the header is Id and y"
     assert dataset.notices == (Notice("sample_submission", text, 0),)
 
 
@@ -243,14 +274,48 @@ def test_a_missing_target_is_no_forbidden_one():
     assert len(ingested(TRAIN + "9,1,x,\n", metric="log_rmse").target) == 3
 
 
-# --- all columns empty
+# --- FAULT 28: columns that tell nothing
+
+
+def test_columns_that_tell_nothing_are_dropped_and_listed():
+    """FAULT 28: an empty one, a constant one and a copy; each once, although the constant has a copy too."""
+    dataset = ingested(
+        "Id,a,empty,one,copy,two,y\n1,1,,7,1,7,10\n2,2,NA,7,2,7,20\n3,2,,7,2,7,30\n",
+        "Id,a,empty,one,copy,two\n4,7,3,8,7,8\n5,8,4,9,8,9\n",
+    )
+    assert list(dataset.train.columns) == list(dataset.test.columns) == ["a"]
+    assert [column.name for column in dataset.columns] == ["a"]
+    assert dataset.notices == (
+        Notice("empty", "no training row has a value: the column was dropped", 3),
+        Notice("one", "always '7.0' on the training rows: the column was dropped", 3),
+        Notice("two", "always '7.0' on the training rows: the column was dropped", 3),
+        Notice("copy", "equal to 'a' in every row: the column was dropped", 3),
+    )
+
+
+def test_a_column_that_varies_only_where_there_is_no_target_is_constant():
+    """Those rows do not train."""
+    dataset = ingested("Id,a,c,y\n1,1,x,10\n2,2,x,20\n3,3,x,30\n4,4,z,\n")
+    assert ("always 'x' on the training rows: the column was dropped", 3) in about(dataset, "c")
+
+
+def test_equal_training_rows_are_kept_unless_they_are_to_be_dropped():
+    """Rows 1, 3 and 4 hold the same; row 5 has another target, row 6 another gap. Ids play no part."""
+    train = "Id,a,c,y\n1,1,x,10\n2,2,y,20\n3,1,x,10\n4,1,x,10\n5,1,x,30\n6,1,,10\n"
+    assert ingested(train).train_ids.tolist() == ["1", "2", "3", "4", "5", "6"]
+    dropped = ingested(train, duplicates="drop")
+    assert dropped.train_ids.tolist() == ["1", "2", "5", "6"]
+    assert dropped.target.tolist() == [10, 20, 30, 10]
+    assert dropped.train["a"].tolist() == [1, 2, 1, 1]
+    assert about(dropped, "train.csv") == [("training rows equal to an earlier one were dropped", 2)]
+    assert ingested(duplicates="drop").notices == ()
 
 
 def test_a_table_whose_columns_all_lack_values_is_an_error():
     """There is nothing to learn from; a network without inputs must not be built."""
-    message = fault_of("Id,a,c,y\n1,,,10\n2,,NA,20\n3,,,30\n")
-    assert message.startswith("train.csv: ")
-    assert "no feature column" in message
+    sentence = "train.csv: no feature column varies on the training rows: all are empty or constant; is the file whole?"
+    assert fault_of("Id,a,c,y\n1,,,10\n2,,NA,20\n3,,,30\n") == sentence
+    assert fault_of("Id,a,c,y\n1,5,x,10\n2,5,x,20\n3,5,x,30\n") == sentence
 
 
 def test_the_generated_tables_of_the_tests_are_ingested_as_they_are():
@@ -259,7 +324,7 @@ def test_the_generated_tables_of_the_tests_are_ingested_as_they_are():
     dataset = ingested(csv_of(train), csv_of(test), None)
     np.testing.assert_array_equal(dataset.train["age"], train["age"])
     np.testing.assert_array_equal(dataset.target, train["y"])
-    assert dataset.train["colour"].isna().tolist() == train["colour"].isna().tolist()
+    assert texts(dataset.train["colour"]) == texts(train["colour"])
     assert dataset.test_ids.tolist() == test["Id"].tolist()
 
 
@@ -278,3 +343,365 @@ def test_a_column_in_two_roles_is_refused():
             roles=Schema(id="Id", target="y", numeric=("a",), categorical=("a",)),
             metric="rmse",
         )
+
+
+# --- several faults
+
+
+def test_every_fault_is_told_at_once_one_a_line():
+    """A target, an id, a rank, a date and a number: five lines, each naming file, line and column."""
+    train = "Id,a,b,c,y\n1,good,2024-01-01,1,cat\n2,bad,2024-01-02,2,7\n3,good,2024-01-03,3,8\n"
+    test = "Id,a,b,c\n4,good,soon,x\n4,good,2024-01-01,x\n"
+    told = fault_of(train, test, None, ordinal={"a": ("good",)}, dates={"b": ("%Y-%m-%d",)}, numeric=("c",)).split("\n")
+    assert [sentence.split(": ", 2)[:2] for sentence in told] == [
+        ["train.csv", "line 2"], ["test.csv", "line 3"], ["train.csv", "line 3"], ["test.csv", "line 2"],
+        ["test.csv", "line 2"],
+    ]  # fmt: skip
+    for sentence, name in zip(told, ("target 'y'", "id '4'", "column 'a'", "column 'b'", "column 'c'"), strict=True):
+        assert name in sentence
+
+
+def test_faults_of_columns_and_of_cells_are_told_together():
+    """A target that is not there, a column that test lacks, and a doubled id; nothing is said twice."""
+    told = fault_of("Id,a,c\n1,1,x\n", "Id,a\n2,1\n2,1\n").split("\n")
+    assert [sentence.split(",")[0] for sentence in told] == [
+        "train.csv: no column 'y'",
+        "train.csv and test.csv have different columns: only in train: 'c'; only in test: none; add the missing ones",
+        "test.csv: line 3: id '2' stands there twice (1 doubled ids); Kaggle matches predictions by id",
+    ]
+
+
+def test_lines_are_those_that_the_table_tells():
+    """A cell with line breaks above: the third row starts on line 9 of the file."""
+    raw = raw_tables("Id,a,y\n1,1,1\n2,2,2\n3,3,x\n", "Id,a\n4,1\n")
+    raw = replace(raw, train=replace(raw.train, line_of=lambda row: 3 + 3 * row))
+    with pytest.raises(DataError, match=r"^train\.csv: line 9: target 'y' is 'x'"):
+        ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse")
+
+
+def test_what_reading_noticed_comes_first():
+    """Separator and encoding, said by the reader of train, test and side tables, are passed on in that order."""
+    raw = raw_tables(TRAIN, TEST, SAMPLE, sides={"side.csv": "c,more\nx,1\ny,2\n"})
+    noticed = {name: Notice(name, "semicolons", 1) for name in ("train.csv", "test.csv", "side.csv")}
+    raw = replace(
+        raw,
+        train=replace(raw.train, notices=(noticed["train.csv"],)),
+        test=replace(raw.test, notices=(noticed["test.csv"],)),
+        sides={"side.csv": replace(raw.sides["side.csv"], notices=(noticed["side.csv"],))},
+    )
+    dataset = ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse", join=[Join(file="side.csv", on=("c",))])
+    assert dataset.notices[:3] == tuple(noticed.values())
+
+
+# --- how cells are read
+
+
+def test_a_text_may_be_a_level_in_one_column_and_missing_in_another():
+    """FAULT 29: "None" is missing in c alone, "NA" is a level there, and neither changes what a does."""
+    train = "Id,a,c,y\n1,None,None,1\n2,NA,NA,2\n3,x,x,3\n"
+    dataset = ingested(train, "Id,a,c\n4,x,None\n5,None,x\n", None, missing_in={"c": ("None",)})
+    assert texts(dataset.train["a"]) == ["None", None, "x"]
+    assert texts(dataset.train["c"]) == [None, "NA", "x"]
+    assert texts(dataset.test["c"]) == [None, "x"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected", "notice"),
+    [
+        ([" 1", "2 ", "3"], ["4"], [1, 2, 3], []),
+        (["1,000", "2", "1,234.5"], ["4"], [1000, 2, 1234.5], [("read as numbers, ',' in them taken out", 4)]),
+        (["1 000", "2", ""], ["4"], [1000, 2, np.nan], [("read as numbers, ' ' in them taken out", 3)]),
+        (["$1", "-$2", "3"], ["$4"], [1, -2, 3], [("read as numbers, '$' in them taken out", 4)]),
+        (["1 %", "2%", "3"], ["4"], [1, 2, 3], [("read as numbers, '%' in them taken out", 4)]),
+        (["18446744073709551616", "1", "2"], ["4"], [2.0**64, 1, 2], []),
+        (["007", "1", "2"], ["4"], [7, 1, 2], []),
+        (["inf", "1", "2"], ["4"], [np.nan, 1, 2],
+         [("infinite numbers, or beyond 1e100, taken as missing", 1)]),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_as_people_write_them(train, test, expected, notice):
+    """FAULTS 26 and 27: blanks, thousands, units, huge integers and infinity; whatever is taken out is said."""
+    dataset = of_column(train, test)
+    np.testing.assert_array_equal(dataset.train["a"], expected)
+    assert (dataset.numeric, dataset.test["a"].tolist()) == (("a", "n"), [4.0])
+    assert about(dataset, "a") == notice
+
+
+def test_decimal_commas_are_read_where_the_file_has_them():
+    """FAULT 21: features and target of train with commas, test with points."""
+    train = table('Id,a,y\n1,"1,5","0,5"\n2,"2,5",1\n3,3,"1.000,5"\n', decimal=",")
+    test = table("Id,a\n4,1.5\n", "test.csv")
+    dataset = ingest(RawTables(train, test, None, {}), roles=Schema(id="Id", target="y"), metric="rmse")
+    assert dataset.train["a"].tolist() == [1.5, 2.5, 3.0]
+    assert dataset.test["a"].tolist() == [1.5]
+    assert dataset.target.tolist() == [0.5, 1.0, 1000.5]
+
+
+def test_a_stray_text_among_a_thousand_numbers_is_missing_and_counted():
+    """FAULT 25: late in the file, on line 952; the column stays one of numbers."""
+    cells = [str(i) for i in range(1000)]
+    cells[950] = "old"
+    dataset = of_column(cells, ["7", "old"])
+    assert dataset.numeric == ("a", "n")
+    assert np.flatnonzero(dataset.train["a"].isna()).tolist() == [950]
+    assert dataset.test["a"].isna().tolist() == [False, True]
+    text = (
+        "texts among numbers, such as 'old' (train.csv: line 952), count as missing; to keep them as levels: [schema] "
+        'categorical = ["a"]'
+    )
+    assert about(dataset, "a") == [(text, 2)]
+
+
+def test_declared_numbers_with_many_texts_are_an_error():
+    """The exact sentence: one cell in five."""
+    with pytest.raises(DataError) as raised:
+        of_column(["1", "2", "old", "4"], ["5"], numeric=("a",))
+    assert str(raised.value) == (
+        "train.csv: line 4: column 'a' is listed under [schema] numeric but holds 'old' (1 such cells of 5); take it "
+        "out of that list, or name the texts under [schema.missing_in]"
+    )
+
+
+def test_ordinal_levels_become_numbers_in_their_order():
+    """Lowest first; a gap stays a gap."""
+    dataset = of_column(["good", "poor", ""], ["fair"], ordinal={"a": ("poor", "fair", "good")})
+    np.testing.assert_array_equal(dataset.train["a"], [2, 0, np.nan])
+    assert (dataset.numeric, dataset.test["a"].tolist()) == (("a", "n"), [1.0])
+
+
+def test_dates_become_instants():
+    """In the formats that are given; a gap stays a gap."""
+    dataset = of_column(["2024-01-31", "", "2024-02-01"], ["2024-03-01"], dates={"a": ("%Y-%m-%d",)})
+    assert (dataset.dates, dataset.numeric) == (("a",), ("n",))
+    expected = np.array(["2024-01-31", "NaT", "2024-02-01"], dtype="datetime64[us]")
+    np.testing.assert_array_equal(dataset.train["a"].to_numpy(), expected)
+
+
+def test_an_id_may_be_a_date_and_a_feature():
+    """The id keeps its text, the feature is the instant."""
+    train = "Id,y\n1.1.2024,1\n2.1.2024,2\n3.1.2024,3\n"
+    dataset = ingested(train, "Id\n4.1.2024\n", "Id,y\n4.1.2024,0\n", dates={"Id": ("%d.%m.%Y",)})
+    assert dataset.test_ids.tolist() == dataset.submission_ids.tolist() == ["4.1.2024"]
+    assert dataset.dates == ("Id",)
+    assert dataset.test["Id"].tolist() == [pd.Timestamp("2024-01-04")]
+
+
+def test_free_text_becomes_its_lengths():
+    """Two numbers, of which one that never varies is dropped; the column is still read for later files."""
+    dataset = of_column(["one", "three", ""], ["two"], text=("a",))
+    assert dataset.numeric == ("a (characters)", "a (words)", "n")
+    assert dataset.train["a (characters)"].tolist() == [3, 5, 0]
+    single = of_column(["one", "three", "two"], ["two"], text=("a",))
+    assert single.numeric == ("a (characters)", "n")
+    assert [column.name for column in single.columns] == ["a", "n"]
+
+
+def test_free_text_whose_lengths_tell_nothing_is_no_longer_read():
+    """Neither of its two numbers is left, although another column's name begins with its own."""
+    train = "Id,a,age,y\n1,one,1,1\n2,two,2,2\n3,six,3,3\n"
+    dataset = ingested(train, "Id,a,age\n4,one,1\n", None, text=("a",))
+    assert [column.name for column in dataset.columns] == ["age"]
+
+
+# --- no test file
+
+
+ROWS = "Id,a,day,c,y\n" + "".join(
+    f"r{i},{7 * i % 10},2024-01-{10 + 3 * i % 7},{'cab'[i % 3]},{10 * i}\n" for i in range(10)
+)
+
+
+def test_without_a_test_file_rows_are_held_out_with_their_targets():
+    """Four of ten; ids, features and targets go together, and no row does both."""
+    dataset = held_out(ROWS)
+    whole = {f"r{i}": (float(7 * i % 10), 10.0 * i) for i in range(10)}
+    assert sorted([*dataset.train_ids, *dataset.test_ids]) == sorted(whole)
+    for ids, frame, target in (
+        (dataset.train_ids, dataset.train, dataset.target),
+        (dataset.test_ids, dataset.test, dataset.held_out),
+    ):
+        assert [whole[i] for i in ids] == list(zip(frame["a"], target, strict=True))
+    assert len(dataset.held_out) == len(dataset.submission_ids) == 4
+    text = "there is no test file: rows held out of training in its place, drawn at random"
+    assert about(dataset, "train.csv") == [(text, 4)]
+
+
+@pytest.mark.parametrize(
+    ("by", "roles", "largest"),
+    [
+        ("a", {}, {6, 7, 8, 9}),
+        ("day", {"dates": {"day": ("%Y-%m-%d",)}}, {14, 15, 16}),
+        ("day", {}, {14, 15, 16}),
+        ("c", {}, {"c"}),
+    ],
+)
+def test_rows_may_be_held_out_by_a_column(by, roles, largest):
+    """The largest numbers, the latest dates, the last texts of the alphabet; the column may be a feature too."""
+    dataset = held_out(ROWS, by=by, **roles)
+    cells = {row.split(",")[0]: row.split(",") for row in ROWS.split("\n")[1:-1]}
+    place = ROWS.split("\n")[0].split(",").index(by)
+    kept = [cells[i][place] for i in dataset.train_ids]
+    held = [cells[i][place] for i in dataset.test_ids]
+    assert {int(c.split("-")[-1]) if c not in "abc" else c for c in held} == largest
+    assert max(kept) <= min(held)
+    assert dataset.held_out.tolist() == [10.0 * int(i[1:]) for i in dataset.test_ids]
+
+
+def test_a_file_for_the_test_keeps_its_targets_to_itself():
+    """With a test file nothing is held out."""
+    assert ingested().held_out is None
+
+
+def test_neither_a_test_file_nor_a_holdout_is_an_error():
+    """The exact sentence."""
+    assert fault_of(TRAIN, None, None) == (
+        "train.csv: there is no test file; add one, or hold rows out: [holdout] share = 0.2"
+    )
+
+
+def test_held_out_rows_without_a_target_are_none():
+    """They could not be scored: four of eight rows with a target, none of the two without."""
+    train = ROWS.replace(",70\n", ",\n").replace(",80\n", ",\n")
+    dataset = held_out(train, share=0.5)
+    assert np.isfinite(dataset.held_out).all()
+    assert (len(dataset.train_ids), len(dataset.test_ids)) == (4, 4)
+
+
+def test_a_share_of_the_rows_leaves_the_held_out_ones_alone():
+    """--fast trains on fewer rows and is scored on the same ones."""
+    whole, fast = held_out(ROWS), held_out(ROWS, row_share=0.1)
+    assert fast.test_ids.tolist() == whole.test_ids.tolist()
+    assert set(fast.train_ids) <= set(whole.train_ids)
+
+
+def test_equal_rows_are_dropped_from_training_alone():
+    """Held-out rows are what they are, as a test file's would be."""
+    train = "Id,a,y\n" + "".join(f"r{i},{i // 4},{i // 4}\n" for i in range(16))
+    whole, dropped = held_out(train), held_out(train, duplicates="drop")
+    assert dropped.test_ids.tolist() == whole.test_ids.tolist()
+    assert len(dropped.train_ids) == len(set(whole.target)) < len(whole.train_ids)
+
+
+def test_doubled_ids_among_held_out_rows_are_an_error():
+    """FAULT 35: they take the place of a test file, and a prediction is known by its id; with their own lines."""
+    train = "Id,a,y\n" + "".join(f"r{i % 4},{i},{i}\n" for i in range(8))
+    assert held_out(train, share=0.5, by="a").test_ids.tolist() == ["r0", "r1", "r2", "r3"]
+    train = train.replace("r3,7", "r2,7")
+    with pytest.raises(DataError) as raised:
+        held_out(train, share=0.5, by="a")
+    assert str(raised.value) == (
+        "train.csv: line 9: id 'r2' stands there twice (1 doubled ids); Kaggle matches predictions by id, so ids must "
+        "be unique"
+    )
+
+
+# --- no ids
+
+
+def test_without_ids_rows_are_numbered():
+    """From 0, in each file; without a sample the header says row."""
+    dataset = ingested("a,c,y\n1,x,10\n2,y,20\n3,x,30\n", "a,c\n7,x\n8,y\n", None, id="")
+    assert (dataset.train_ids.tolist(), dataset.test_ids.tolist()) == (["0", "1", "2"], ["0", "1"])
+    assert dataset.submission_header == ("row", "y")
+
+
+def test_without_ids_the_samples_rows_are_those_of_test():
+    """Its first column names them; another number of rows is an error."""
+    sample = "key,y\nb,0\na,0\n"
+    dataset = ingested("a,c,y\n1,x,10\n2,y,20\n3,x,30\n", "a,c\n7,x\n8,y\n", sample, id="")
+    assert dataset.test_ids.tolist() == dataset.submission_ids.tolist() == ["b", "a"]
+    assert about(dataset, "sample.csv") == [
+        ("its rows are those of test.csv in order, for [schema] id names no column", 2)
+    ]
+    assert fault_of("a,c,y\n1,x,10\n2,y,20\n3,x,30\n", "a,c\n7,x\n", sample, id="") == (
+        "sample.csv has 2 rows, test.csv has 1, and [schema] id names no column to match them by; name it, or download "
+        "both again"
+    )
+
+
+# --- side tables
+
+
+def test_side_tables_bring_features():
+    """Joined by c before roles are given; a key that is not there is a gap, counted."""
+    raw = raw_tables(TRAIN, "Id,a,c\n4,7,x\n5,8,z\n", None, sides={"size.csv": "c,size\nx,10\ny,20\n"})
+    dataset = ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse", join=[Join(file="size.csv", on=("c",))])
+    np.testing.assert_array_equal(dataset.train["size"], [10, 20, np.nan])
+    np.testing.assert_array_equal(dataset.test["size"], [10, np.nan])
+    assert dataset.numeric == ("a", "size")
+    assert about(dataset, "size.csv") == [
+        ("train.csv: rows whose key (c) is not in size.csv", 1),
+        ("test.csv: rows whose key (c) is not in size.csv", 1),
+    ]
+
+
+# --- columns of [folds]
+
+
+def test_a_fold_column_is_kept_as_text_beside_the_features():
+    """Rows without a target go from it too; a gap is None; in train alone it is no feature."""
+    raw = raw_tables("Id,a,f,y\n1,1,p,10\n2,2,,20\n3,3,q,\n4,4,NA,40\n5,5,q,50\n", "Id,a\n6,1\n")
+    dataset = ingest(raw, roles=Schema(id="Id", target="y"), metric="rmse", fold_column="f")
+    assert dataset.fold_columns["f"].tolist() == ["p", None, None, "q"]
+    assert list(dataset.train.columns) == ["a"]
+    assert ingested().fold_columns == {}
+
+
+# --- typed tables
+
+
+def test_typed_columns_are_taken_as_they_are():
+    """A Parquet file: integers with nulls, truth values, instants, dictionaries, decimals, texts; ids become texts."""
+    days = [dt.date(2024, 1, 1), None, dt.date(2024, 1, 3)]
+    columns = {
+        "Id": pa.array([7, 8, 9]),
+        "whole": pa.array([1, None, 3]),
+        "truth": pa.array([True, False, None]),
+        "day": pa.array(days).cast(pa.timestamp("ms")),
+        "colour": pa.array(["red", None, "blue"]).dictionary_encode(),
+        "price": pa.array([Decimal("1.25"), Decimal("2.5"), None]),
+        "word": pa.array(["x", "NA", " y"]),
+        "huge": pa.array([2**60, 1, 2]),
+    }
+    train, test = typed(columns | {"y": pa.array([1, 2, 3])}), typed(columns, "test.parquet")
+    dataset = ingest(RawTables(train, test, None, {}), roles=Schema(id="Id", target="y"), metric="rmse")
+    assert (dataset.numeric, dataset.categorical, dataset.dates) == (
+        ("whole", "truth", "price", "huge"), ("colour", "word"), ("day",)
+    )  # fmt: skip
+    np.testing.assert_array_equal(dataset.train["whole"], [1, np.nan, 3])
+    np.testing.assert_array_equal(dataset.train["truth"], [1, 0, np.nan])
+    np.testing.assert_array_equal(dataset.train["price"], [1.25, 2.5, np.nan])
+    assert dataset.train["huge"][0] == 2.0**60
+    assert dataset.train["day"].tolist() == [pd.Timestamp("2024-01-01"), pd.NaT, pd.Timestamp("2024-01-03")]
+    assert (texts(dataset.train["colour"]), texts(dataset.train["word"])) == (["red", None, "blue"], ["x", None, "y"])
+    assert dataset.test_ids.tolist() == ["7", "8", "9"]
+
+
+def test_a_list_in_a_typed_column_is_an_error():
+    """The exact sentence; dropped, it harms nobody."""
+    train = typed({"a": pa.array([1, 2, 3]), "tags": pa.array([["x"], [], None]), "y": [1, 2, 3]})
+    test = typed({"a": pa.array([1]), "tags": pa.array([["x"]])}, "test.parquet")
+    raw = RawTables(train, test, None, {})
+    with pytest.raises(DataError) as raised:
+        ingest(raw, roles=Schema(target="y"), metric="rmse")
+    assert str(raised.value) == (
+        f"train.parquet: column 'tags' is of type {train.columns['tags'].type}, expected numbers, texts, dates or "
+        f"truth values; leave it out with [schema] drop, or save it as one of those"
+    )
+    assert ingest(raw, roles=Schema(target="y", drop=("tags",)), metric="rmse").numeric == ("a",)
+
+
+# --- FAULT 40: leaks
+
+
+def test_a_copy_of_the_target_and_an_id_that_orders_it_are_noticed():
+    """FAULT 40: the quick checks of `doctor` run on every dataset; features that only look like it are none."""
+    random = np.random.default_rng(0)
+    target = np.sort(random.normal(size=400)).round(6)
+    noise = random.permutation(400)
+    rows = "".join(f"{i},{7 * y},{n},{y}\n" for i, (y, n) in enumerate(zip(target, noise, strict=True)))
+    dataset = ingested(f"Id,copy,n,y\n{rows}", "Id,copy,n\n900,1,1\n", None)
+    warned = [notice for notice in dataset.notices if "rows looked at" in notice.text]
+    assert [notice.subject for notice in warned] == ["copy", "Id"]
+    shuffled = "".join(f"{i},{n},{y}\n" for i, n, y in zip(range(400), noise, random.permutation(target), strict=True))
+    assert about(ingested(f"Id,n,y\n{shuffled}", "Id,n\n900,1\n", None), "Id") == []

@@ -1,11 +1,24 @@
 """New rows through trained networks: the same rows give the same bytes as in training."""
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
-from builders import SHORT_TRAINING, SMALL_MODEL, csv_of, design_of, generated_dataset, generated_frames, on_cpu, table
+from builders import (
+    SHORT_TRAINING,
+    SMALL_MODEL,
+    csv_of,
+    design_of,
+    generated_dataset,
+    generated_frames,
+    on_cpu,
+    raw_tables,
+    table,
+)
 
 from pipeline.errors import DataError
+from pipeline.settings import Preprocess, Schema
+from pipeline.stages.ingest import ingest
 from pipeline.stages.predict import predict, prepare_rows
 from pipeline.stages.train import train
 from pipeline.tables import Notice
@@ -14,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DATASET = generated_dataset()
 DESIGN = design_of(DATASET)
-TEST_FILE = table(csv_of(generated_frames()[1]))
+ROLES = Schema(id="Id", target="y")
+TEST = generated_frames()[1].astype(object).fillna("").astype(str)
 
 
 @pytest.fixture(scope="module", params=["fp32 folds", "fp32 refit", "fp64 folds"])
@@ -25,8 +39,8 @@ def fits(request):
     return train(DESIGN, model=SMALL_MODEL, train=settings, metric="rmse", runtime=on_cpu(precision))
 
 
-def prepared(frame):
-    return prepare_rows(DATASET, DESIGN, frame, id_column="Id", file="new.csv")
+def prepared(frame, roles=ROLES):
+    return prepare_rows(DATASET, DESIGN, table(csv_of(frame), "new.csv"), roles=roles, options=Preprocess())
 
 
 def fault_of(frame):
@@ -37,7 +51,7 @@ def fault_of(frame):
 
 def test_the_test_file_gives_the_trainings_test_predictions_bit_for_bit(fits):
     """Read again as text, typed, encoded and predicted: every byte of what training kept."""
-    ids, rows, notices = prepared(TEST_FILE)
+    ids, rows, notices = prepared(TEST)
     found = predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute)
     assert found.tobytes() == fits.test_predictions.tobytes()
     assert ids.tolist() == DATASET.test_ids.tolist()
@@ -48,9 +62,9 @@ def test_a_rows_prediction_does_not_depend_on_the_other_rows(fits):
     """Alone, in reverse, or with columns in another order and one too many: to rounding."""
     network = fits.network
     for frame, order in (
-        (TEST_FILE[3:4], [3]),
-        (TEST_FILE[::-1].reset_index(drop=True), range(7, -1, -1)),
-        (TEST_FILE[["colour", "Id", "age", "area"]].assign(more="1"), range(8)),
+        (TEST[3:4], [3]),
+        (TEST[::-1].reset_index(drop=True), range(7, -1, -1)),
+        (TEST[["colour", "Id", "age", "area"]].assign(more="1"), range(8)),
     ):
         found = predict(DESIGN, network, fits.jobs, fits.weights, prepared(frame)[1], fits.compute)
         np.testing.assert_allclose(found, fits.test_predictions[list(order)], rtol=1e-5)
@@ -58,13 +72,13 @@ def test_a_rows_prediction_does_not_depend_on_the_other_rows(fits):
 
 def test_no_rows_give_no_predictions(fits):
     """An empty selection is no error here."""
-    rows = prepared(TEST_FILE[:0])[1]
+    rows = prepared(TEST[:0])[1]
     assert predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute).shape == (0,)
 
 
 def test_a_level_that_training_never_saw_is_counted_and_treated_as_rare():
     """Two new rows with purple; a gap is none."""
-    frame = TEST_FILE.assign(colour=["purple", "purple", "", *TEST_FILE["colour"][3:]])
+    frame = TEST.assign(colour=["purple", "purple", "", *TEST["colour"][3:]])
     _, rows, notices = prepared(frame)
     assert notices == [Notice("colour", "rows with a level that training never saw", 2)]
     assert rows.codes[:3, 0].tolist() == [-2, -2, -1]
@@ -72,16 +86,22 @@ def test_a_level_that_training_never_saw_is_counted_and_treated_as_rare():
 
 def test_missing_columns_are_named():
     """The exact sentence."""
-    assert fault_of(TEST_FILE.drop(columns=["area", "Id"])) == (
+    assert fault_of(TEST.drop(columns=["area", "Id"])) == (
         "new.csv: 2 columns of the training data are missing: Id, area"
     )
 
 
+def test_without_an_id_column_rows_are_numbered():
+    """None is missed, none is doubled."""
+    ids, _, _ = prepared(TEST.drop(columns="Id"), Schema(target="y"))
+    assert ids.tolist() == [str(row) for row in range(8)]
+
+
 def test_a_text_in_a_numeric_column_is_named_with_its_line():
     """The exact sentence: the second row stands on line 3."""
-    frame = TEST_FILE.assign(age=["1", "old", *TEST_FILE["age"][2:]])
+    frame = TEST.assign(age=["1", "old", *TEST["age"][2:]])
     assert fault_of(frame) == (
-        "new.csv: line 3: column 'age' is 'old', but every training row has a number there (1 such cells); correct or "
+        "new.csv: line 3: column 'age' is 'old', but the training rows have numbers there (1 such cells); correct or "
         "blank it"
     )
 
@@ -96,4 +116,75 @@ def test_a_text_in_a_numeric_column_is_named_with_its_line():
 )  # fmt: skip
 def test_doubled_and_missing_ids_are_faults(ids, message):
     """The exact sentences."""
-    assert fault_of(TEST_FILE[:2].assign(Id=pd.Series(ids, dtype="str"))) == message
+    assert fault_of(TEST[:2].assign(Id=ids)) == message
+
+
+# --- every way of reading a column
+
+
+def every_kind(rows, first, *, with_target):
+    """CSV text with a column of each kind; one number in a hundred is a text, one price has no thousands."""
+    lines = []
+    for i in range(first, first + rows):
+        price = f"${1000 + 37 * i:,}" if i % 5 else "$7"
+        stray = "unknown" if i == first + 3 else str(i * i % 23)
+        day = f"{1 + i % 28}.{1 + i % 12}.20{20 + i % 3}" if i % 7 else ""
+        words = "word " * (i % 4)
+        size = ["small", "medium", "large", ""][i % 4]
+        cells = [f"r{i}", price, stray, day, size, words, f"user{i % 90}", f" {['red', 'blue', 'NA'][i % 3]}"]
+        lines.append(",".join(f'"{cell}"' for cell in [*cells, *([f"{3 * i % 17}"] if with_target else [])]))
+    header = ["Id", "price", "stray", "day", "size", "words", "user", "colour", *(["y"] if with_target else [])]
+    return "\n".join([",".join(header), *lines, ""])
+
+
+KINDS = Schema(
+    id="Id",
+    target="y",
+    dates={"day": ("%d.%m.%Y",)},
+    ordinal={"size": ("small", "medium", "large")},
+    text=("words",),
+)
+OPTIONS = Preprocess(
+    impute="median", indicators=True, max_levels=50, hash_buckets=16, min_frequency=2, log1p_skew=0.1, smooth_clip=4.0
+)
+
+
+def test_a_file_is_read_later_as_it_was_in_training():
+    """Dates, ordinals, free text, hashed levels, thousands, a unit, stray texts, blanks: the same bytes."""
+    raw = raw_tables(every_kind(300, 0, with_target=True), every_kind(110, 300, with_target=False))
+    dataset = ingest(raw, roles=KINDS, metric="rmse")
+    assert {column.name: column.role for column in dataset.columns} == {
+        "price": "numeric", "stray": "numeric", "day": "date", "size": "ordinal", "words": "text",
+        "user": "categorical", "colour": "categorical",
+    }  # fmt: skip
+    design = design_of(dataset, preparation=OPTIONS)
+    assert design.hashed == (16, 0)
+    settings = SHORT_TRAINING.model_copy(update={"epochs": 1, "seeds": 1})
+    fits = train(design, model=SMALL_MODEL, train=settings, metric="rmse", runtime=on_cpu())
+    ids, rows, notices = prepare_rows(dataset, design, raw.test, roles=KINDS, options=OPTIONS)
+    assert np.array_equal(rows.numeric, design.rows.numeric[300:], equal_nan=True)
+    assert np.array_equal(rows.codes, design.rows.codes[300:])
+    found = predict(design, fits.network, fits.jobs, fits.weights, rows, fits.compute)
+    assert found.tobytes() == fits.test_predictions.tobytes()
+    assert (ids.tolist(), notices) == (dataset.test_ids.tolist(), [])
+    # and a file of one row, on which no part of the calendar varies
+    one = table(every_kind(1, 302, with_target=False), "one.csv")
+    _, rows, _ = prepare_rows(dataset, design, one, roles=KINDS, options=OPTIONS)
+    assert np.array_equal(rows.numeric, design.rows.numeric[302:303], equal_nan=True)
+
+
+def test_a_column_that_training_dropped_is_not_asked_for():
+    """It was constant; a later file may do without it."""
+    raw = raw_tables("Id,a,one,y\n1,1,7,10\n2,2,7,20\n3,3,7,30\n4,5,7,9\n", "Id,a,one\n5,1,8\n")
+    dataset = ingest(raw, roles=ROLES, metric="rmse")
+    design = design_of(dataset, folds=2)
+    later = table("Id,a\n9,4\n", "new.csv")
+    _, rows, _ = prepare_rows(dataset, design, later, roles=ROLES, options=Preprocess())
+    assert rows.numeric.tolist() == [[4.0]]
+
+
+def test_lines_are_those_that_the_table_tells():
+    """A later file may have cells with line breaks, too."""
+    new = replace(table(csv_of(TEST.assign(age="old")), "new.csv"), line_of=lambda row: 40 + row)
+    with pytest.raises(DataError, match=r"^new\.csv: line 40: column 'age' is 'old'"):
+        prepare_rows(DATASET, DESIGN, new, roles=ROLES, options=Preprocess())

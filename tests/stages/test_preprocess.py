@@ -1,29 +1,48 @@
 """Typed tables to one design: the textbook's matrix under "all", no leak under "fold"."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from builders import design_of, generated_dataset
+from builders import design_of, generated_dataset, raw_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, DataError
-from pipeline.settings import Preprocess, Target
+from pipeline.errors import ConfigError
+from pipeline.settings import FoldSettings, Preprocess, Schema, Target
+from pipeline.stages.ingest import ingest
+from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Notice
 from pipeline.tabular.features import matrix_for
-from pipeline.tabular.splits import k_folds
+from pipeline.tabular.splits import k_folds, split_rows
 from pipeline.tabular.targets import fit_target
 
 DATASET = generated_dataset()
 
 
-def equal_states(one, other):
-    return (
-        np.array_equal(one.mean, other.mean)
-        and np.array_equal(one.scale, other.scale)
-        and (one.levels, one.grouped) == (other.levels, other.grouped)
+def assert_equal_states(one, other):
+    """Value for value, NaN equal to NaN."""
+    for field in fields(one):
+        mine, others = getattr(one, field.name), getattr(other, field.name)
+        same = mine == others if isinstance(mine, tuple) else np.array_equal(mine, others, equal_nan=True)
+        assert same, field.name
+
+
+def design_by(dataset, *, preparation=None, target=None, metric="rmse", **folds):
+    """The design under these fold settings."""
+    return preprocess(
+        dataset,
+        preprocess=preparation or Preprocess(),
+        target=target or Target(),
+        folds=FoldSettings(**folds),
+        metric=metric,
+    )
+
+
+def dataset_of(train, test, *, fold_column="", **roles):
+    return ingest(
+        raw_tables(train, test), roles=Schema(id="Id", target="y", **roles), metric="rmse", fold_column=fold_column
     )
 
 
@@ -58,35 +77,56 @@ def test_folds_are_those_of_the_settings():
         assert np.array_equal(found, oracle)
 
 
-@settings(max_examples=25)
+@settings(max_examples=60)
 @given(
     fold=st.integers(0, 2),
-    number=st.sampled_from([1e9, -1e9, np.nan]),
+    number=st.sampled_from([1e9, -1e9, 0.0, np.nan]),
     text=st.sampled_from(["brandnew", "red", None]),
     target=st.sampled_from([1e9, 0.5]),
-    frequency=st.integers(1, 4),
+    preparation=st.builds(
+        Preprocess,
+        scaler=st.sampled_from(["zscore", "minmax", "robust", "quantile_normal", "none"]),
+        impute=st.sampled_from(["zero", "mean", "median", "drop"]),
+        log1p_skew=st.sampled_from([0.0, 0.1]),
+        indicators=st.booleans(),
+        min_frequency=st.integers(1, 4),
+        max_levels=st.sampled_from([2, 1000]),
+    ),
+    transform=st.sampled_from(["none", "log", "log1p", "boxcox", "yeojohnson", "quantile"]),
 )
-def test_a_folds_state_ignores_its_validation_rows_and_the_test_rows(fold, number, text, target, frequency):
-    """Both turn to 1e9, NaN, missing or a new level: the fold's state and target state stay equal, value for value."""
-    clean = design_of(DATASET, preparation=Preprocess(min_frequency=frequency))
-    outside = clean.folds.valid[fold]
-    train, test, y = DATASET.train.copy(), DATASET.test.copy(), DATASET.target.copy()
+def test_a_folds_state_ignores_its_validation_rows_and_the_test_rows(
+    fold, number, text, target, preparation, transform
+):
+    """FAULT 52: both turn to 1e9, NaN, missing or a new level; the fold's states stay equal, value for value."""
+    options = {"preparation": preparation, "target": Target(transform=transform)}
+    dataset = _with_vocabulary(DATASET, ["blue", "brandnew", "green", "red"])
+    clean = design_of(dataset, **options)
+    outside = np.setdiff1d(np.arange(30), split_rows(DATASET.target, FoldSettings(count=3)).train[fold])
+    train, test, y = dataset.train.copy(), dataset.test.copy(), dataset.target.copy()
     for frame, rows in ((train, outside), (test, np.arange(len(test)))):
         frame.loc[rows, list(DATASET.numeric)] = number
         frame.loc[rows, "colour"] = text
     y[outside] = target
-    poisoned = design_of(
-        replace(DATASET, train=train, test=test, target=y), preparation=Preprocess(min_frequency=frequency)
-    )
-    assert equal_states(clean.states[fold], poisoned.states[fold])
+    if preparation.impute == "drop" and np.isnan(number):
+        train.loc[outside[:2], list(DATASET.numeric)] = 1.0  # the other folds need two whole rows each
+    poisoned = design_of(replace(dataset, train=train, test=test, target=y), **options)
+    assert_equal_states(clean.states[fold], poisoned.states[fold])
     assert clean.target_states[fold] == poisoned.target_states[fold]
     inside = clean.folds.train[fold]
+    assert np.array_equal(poisoned.folds.train[fold], inside)
     before = pd.DataFrame(matrix_for(clean, fold, clean.rows)[inside], columns=list(clean.columns))
     after = pd.DataFrame(matrix_for(poisoned, fold, poisoned.rows)[inside], columns=list(poisoned.columns))
     shared = [name for name in before if name in after]
     assert np.array_equal(before[shared], after[shared])
     assert not before.drop(columns=shared).to_numpy().any()
     assert not after.drop(columns=shared).to_numpy().any()
+
+
+def _with_vocabulary(dataset, levels):
+    frames = (
+        frame.assign(colour=frame["colour"].cat.set_categories(levels)) for frame in (dataset.train, dataset.test)
+    )
+    return replace(dataset, **dict(zip(("train", "test"), frames, strict=True)))
 
 
 @pytest.mark.parametrize(
@@ -105,8 +145,13 @@ def test_the_targets_transform_follows_the_metric_unless_it_is_said(metric, aske
 def test_a_target_that_the_transform_forbids_is_a_sentence(transform, value):
     """Log of 0 under metric rmse, which itself allows 0: not a NaN in training and advice about the learning rate."""
     dataset = replace(DATASET, target=np.where(np.arange(30) == 4, value, DATASET.target))
-    with pytest.raises((ConfigError, DataError), match=r"target\.transform"):
+    with pytest.raises(ConfigError) as raised:
         design_of(dataset, target=Target(transform=transform))
+    lowest = {"log": 0, "log1p": -1}[transform]
+    assert str(raised.value) == (
+        f"target.transform = '{transform}' needs targets above {lowest}, found {value:g} (1 such rows); choose another "
+        f"transform, for example none"
+    )
 
 
 def test_fewer_rows_than_folds_are_a_sentence():
@@ -136,3 +181,171 @@ def test_no_row_of_the_matrix_holds_nan_or_infinity():
     design = design_of(DATASET)
     for state in range(design.folds.count + 1):
         assert np.isfinite(matrix_for(design, state, design.rows)).all()
+
+
+# --- dates
+
+
+DATES = dataset_of(
+    "Id,day,n,y\n1,2024-01-31 06:00,1,1\n2,2024-02-29 06:00,2,2\n3,,3,3\n4,2024-03-01 18:00,4,4\n",
+    "Id,day,n\n5,2025-12-25 00:00,1\n",
+    dates={"day": ("%Y-%m-%d %H:%M",)},
+)
+
+
+def test_dates_become_the_calendar_columns_that_vary_on_the_training_rows():
+    """All days are of 2024 in train and none has minutes: no year, though test has another; a gap stays one."""
+    design = design_of(DATES, folds=2, preparation=Preprocess(calendar=("year", "month", "day", "hour", "minute")))
+    assert design.numeric == ("n", "day_month", "day_day", "day_hour")
+    np.testing.assert_array_equal(
+        design.rows.numeric[:, 1:], [[1, 31, 6], [2, 29, 6], [np.nan] * 3, [3, 1, 18], [12, 25, 0]]
+    )
+    assert design.columns == ("n", "day_month", "day_day", "day_hour")
+
+
+def test_the_calendar_columns_are_those_that_are_asked_for():
+    """In the order of the setting; none at all leave the date out."""
+    design = design_of(DATES, folds=2, preparation=Preprocess(calendar=("hour", "day_of_year")))
+    assert design.numeric == ("n", "day_hour", "day_day_of_year")
+    assert design_of(DATES, folds=2, preparation=Preprocess(calendar=())).numeric == ("n",)
+
+
+def test_a_calendar_column_leaves_a_column_of_the_same_name_alone():
+    """The file's own day_month keeps its numbers; the calendar's goes by another name."""
+    train = "Id,day,day_month,y\n" + "".join(f"{i},2024-0{i}-01,{100 * i % 7},{i * i}\n" for i in range(1, 7))
+    dataset = dataset_of(train, "Id,day,day_month\n9,2024-01-01,5\n", dates={"day": ("%Y-%m-%d",)})
+    design = design_of(dataset, folds=2, preparation=Preprocess(calendar=("month",)))
+    assert design.numeric == ("day_month", "day (month)")
+    assert design.rows.numeric[:, 0].tolist() == [2, 4, 6, 1, 3, 5, 5]
+    assert design.rows.numeric[:, 1].tolist() == [1, 2, 3, 4, 5, 6, 1]
+
+
+def test_an_unknown_calendar_column_is_a_sentence():
+    """The exact sentence, which lists what there is."""
+    with pytest.raises(ConfigError) as raised:
+        design_of(DATES, folds=2, preparation=Preprocess(calendar=("year", "weekday")))
+    assert str(raised.value) == (
+        "preprocess.calendar: 'weekday' is not known; choose among year, quarter, month, day, day_of_week, "
+        "day_of_year, week, is_weekend, hour, minute, elapsed_days, sin_year, cos_year, sin_day, cos_day"
+    )
+
+
+# --- folds
+
+
+GROUPS = "aabbccddeeff"
+ROWS = "Id,n,f,y\n" + "".join(f"{i},{i * i},{group},{5 * i % 11}\n" for i, group in enumerate(GROUPS))
+GROUPED = dataset_of(ROWS, "Id,n,f\n20,1,a\n", fold_column="f")
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        {"kind": "kfold", "count": 3, "repeats": 2},
+        {"kind": "stratified", "count": 3, "bins": 2},
+        {"kind": "grouped", "count": 3, "column": "f"},
+        {"kind": "leave_one_group_out", "column": "f"},
+        {"kind": "holdout", "share": 0.25},
+        {"kind": "column", "column": "f"},
+    ],
+)
+def test_every_kind_of_folds_reaches_the_design(folds):
+    """The folds of `split_rows`, with a state for each of them and one for all rows."""
+    design = design_by(GROUPED, **folds)
+    expected = split_rows(GROUPED.target, FoldSettings(**folds), np.array(list(GROUPS), dtype=object))
+    for found, oracle in ((design.folds.train, expected.train), (design.folds.valid, expected.valid)):
+        assert [rows.tolist() for rows in found] == [rows.tolist() for rows in oracle]
+    assert len(design.states) == len(design.target_states) == expected.count + 1
+    for state, rows in zip(design.states, [*expected.train, np.arange(12)], strict=True):
+        assert state.mean[0] == pytest.approx(np.mean(rows.astype(float) ** 2))
+
+
+def test_a_column_that_says_which_fold_scores_a_row_is_no_feature():
+    """Whether its cells are levels or numbers; for the rows of a plain split it is one."""
+    header, body = ROWS.split("\n", 1)
+    for text in (ROWS, f"{header}\n{body.translate(str.maketrans('abcdef', '123456'))}"):
+        dataset = dataset_of(text, "Id,n,f\n20,1,1\n", fold_column="f")
+        assert "f" in (*dataset.numeric, *dataset.categorical)
+        assert design_by(dataset, kind="column", column="f").columns == ("n",)
+        assert len(design_by(dataset, kind="kfold", count=3).columns) > 1
+
+
+def test_a_fold_without_its_column_is_a_sentence():
+    """FAULT 38: groups need the column that names them, and enough of them."""
+    with pytest.raises(ConfigError) as raised:
+        design_by(GROUPED, kind="grouped", column="f", count=7)
+    assert str(raised.value) == (
+        "folds.count = 7 needs at least 14 training rows with a target, found 12; lower folds.count or bring more rows"
+    )
+    with pytest.raises(ConfigError, match=r'^folds\.kind = "grouped" needs folds\.column'):
+        design_by(replace(GROUPED, fold_columns={}), kind="grouped", count=3)
+
+
+# --- rows with gaps
+
+
+def test_rows_with_a_missing_number_are_left_out_of_training_but_scored():
+    """With impute = "drop": the gaps of age leave every fold's training rows and the refit, no validation rows."""
+    whole = DATASET.train["age"].notna().to_numpy()
+    plain, design = design_of(DATASET), design_of(DATASET, preparation=Preprocess(impute="drop"))
+    assert 0 < whole.sum() < 30
+    for fold in range(3):
+        assert design.folds.train[fold].tolist() == [row for row in plain.folds.train[fold] if whole[row]]
+        assert design.folds.valid[fold].tolist() == plain.folds.valid[fold].tolist()
+        own = design.folds.train[fold]
+        assert design.target_states[fold] == fit_target(DATASET.target[own], transform="none", standardize=True)
+        assert design.states[fold].mean[1] == pytest.approx(DATASET.train["age"][own].mean())
+    assert design.refit_rows.tolist() == np.flatnonzero(whole).tolist()
+    text = "left out of training, for a number is missing in them"
+    assert Notice("training rows", text, int((~whole).sum())) in design.notices
+
+
+def test_otherwise_a_network_for_the_test_alone_trains_on_every_row():
+    """Gaps are filled, so no row is left out."""
+    assert design_of(DATASET).refit_rows.tolist() == list(range(30))
+
+
+def test_a_gap_in_a_text_column_leaves_no_row_out():
+    """It has a column of its own."""
+    dataset = replace(DATASET, train=DATASET.train.assign(age=1.0 * np.arange(30)))
+    assert dataset.train["colour"].isna().any()
+    assert len(design_of(dataset, preparation=Preprocess(impute="drop")).refit_rows) == 30
+
+
+def test_a_fold_that_gaps_leave_without_rows_is_a_sentence():
+    """The exact sentence: only one row is whole."""
+    age = np.where(np.arange(30) == 4, 1.0, np.nan)
+    with pytest.raises(ConfigError) as raised:
+        design_of(replace(DATASET, train=DATASET.train.assign(age=age)), preparation=Preprocess(impute="drop"))
+    assert str(raised.value) == (
+        'preprocess.impute = "drop" leaves a fold without training rows: 29 rows have a missing number; choose zero, '
+        "mean or median"
+    )
+
+
+# --- what is noticed
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "filled with 0 after z-scoring, the training mean"),
+        ({"scaler": "minmax"}, "filled with 0 after scaling"),
+        ({"impute": "mean"}, "filled with the training mean"),
+        ({"impute": "median"}, "filled with the training median"),
+        ({"impute": "drop"}, "filled with the training median"),
+    ],
+)
+def test_what_fills_missing_numbers_is_noticed(options, words):
+    """With how many there are in both tables."""
+    gaps = int(DATASET.train["age"].isna().sum() + DATASET.test["age"].isna().sum())
+    notices = design_of(DATASET, preparation=Preprocess(**options)).notices
+    assert Notice("age", f"missing numbers {words}", gaps) in notices
+
+
+def test_logs_and_hashing_are_noticed():
+    """Each with the rows, or the levels, that it concerns."""
+    skewed = replace(DATASET, train=DATASET.train.assign(area=np.exp(np.arange(30) / 3)))
+    notices = design_of(skewed, preparation=Preprocess(log1p_skew=0.5, max_levels=2, hash_buckets=8)).notices
+    assert Notice("area", "skewed: log(1 + x) is taken", 30) in notices
+    assert Notice("colour", "levels hashed into 8 columns (preprocess.max_levels = 2)", 3) in notices

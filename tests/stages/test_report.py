@@ -28,10 +28,11 @@ from pipeline.tables import (
 )
 from pipeline.tabular.metrics import METRICS, score
 
-ACTUAL = np.array([100.0, 200.0, 50.0, 400.0, 80.0])
-ERRORS = np.array([0.1, -0.3, 0.0, 0.2, np.nan])  # of logarithms; no fold scores the last row
+TARGET = np.array([100.0, 200.0, 50.0, 400.0, 80.0])  # no fold scores the last row
+ACTUAL = TARGET[:4]
+ERRORS = np.array([0.1, -0.3, 0.0, 0.2])  # of logarithms
 OOF = ACTUAL * np.exp(ERRORS)
-FOLD_OF_ROW = np.array([0, 0, 1, 1, -1])
+FOLD_OF_ROW = np.array([0, 0, 1, 1])
 NOTHING = np.zeros((7, 0))
 
 
@@ -53,20 +54,21 @@ def values():
     ids, test_ids = np.array(list("abcde"), dtype=object), np.array(["t1", "t2"], dtype=object)
     frame = pd.DataFrame(index=range(5))
     dataset = Dataset(
-        train=frame, test=frame[:2], target=ACTUAL, train_ids=ids, test_ids=test_ids, numeric=(), categorical=(),
-        submission_header=("id", "price"), submission_ids=test_ids, missing=("",), notices=(names[0],),
+        train=frame, test=frame[:2], target=TARGET, held_out=None, train_ids=ids, test_ids=test_ids, columns=(),
+        numeric=(), categorical=(), dates=(), fold_columns={}, submission_header=("id", "price"),
+        submission_ids=test_ids, notices=(names[0],),
     )  # fmt: skip
     folds = Folds((np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3])))
     design = Design(
-        rows=Encoded(NOTHING, NOTHING.astype(int)), target=ACTUAL, folds=folds, numeric=(), categorical=(),
-        vocabulary=(), states=(), target_states=(), columns=("x", "y", "z"), dummy_na=True, smooth_clip=0.0,
-        notices=(names[1],),
+        rows=Encoded(NOTHING, NOTHING.astype(np.int32)), target=TARGET, folds=folds, refit_rows=np.arange(5),
+        numeric=(), categorical=(), vocabulary=(), states=(), target_states=(), columns=("x", "y", "z"), hashed=(),
+        dummy_na=True, smooth_clip=0.0, notices=(names[1],),
     )  # fmt: skip
     jobs = (*(Job(0, fold, seed) for fold in range(2) for seed in range(2)), Job(0, 2, 0))
     curves = (*(curve([0.4, 0.2], [0.3, 0.1], best=1) for _ in range(4)), curve([np.nan, np.nan], [0.2, 0.01]))
     fits = Fits(
         name="mlp", jobs=jobs, weights={}, network={}, curves=curves, metric="log_rmse",
-        fold_predictions=np.zeros((2, 5)), seed_oof=np.zeros((2, 5)), test_predictions=np.zeros(2), seconds=60.0,
+        fold_predictions=np.zeros((2, 5)), seed_oof=np.zeros((2, 4)), test_predictions=np.zeros(2), seconds=60.0,
         compute=Compute("cpu", 2, "fp32"), notices=(names[2],),
     )  # fmt: skip
     scores = Scores(
@@ -76,7 +78,7 @@ def values():
             "mean": model_score("log_rmse", [0.9, 0.9], [0.9, 0.9], pooled=0.9),
             "ridge": model_score("log_rmse", [0.2, 0.28], [0.2, 0.2], pooled=0.25),
         },
-        seed_oof=(0.21, 0.22), validation_looks=8, ids=ids, fold_of_row=FOLD_OF_ROW, actual=ACTUAL,
+        seed_oof=(0.21, 0.22), validation_looks=8, ids=ids[:4], fold_of_row=FOLD_OF_ROW, actual=ACTUAL,
         oof={"mlp": OOF, "ridge": OOF}, unscored_rows=1,
     )  # fmt: skip
     return {
@@ -193,19 +195,30 @@ def test_the_error_is_a_log_ratio_under_log_rmse_and_a_difference_elsewhere():
     assert errors_of("mae", np.array([10.0]), np.array([30.0])) == pytest.approx([20.0])
 
 
-def test_rows_that_no_fold_scores_have_no_error_and_are_counted(values):
-    """The fifth row has fold 0 and NaN, even if something was predicted for it; the others their own fold and error."""
-    guessed = replace(values["scores"], oof={"mlp": np.where(np.isnan(OOF), 1.0, OOF)})
-    facts = report(**values | {"scores": guessed})
+def test_rows_that_no_fold_scores_are_not_among_the_errors_and_are_counted(values):
+    """The fifth row stands in no list; the others have their own fold, from 1, and error."""
+    facts = report(**values)
     np.testing.assert_allclose(facts.rows.predicted, OOF)
-    assert facts.rows.fold.tolist() == [1, 1, 2, 2, 0]
+    assert facts.rows.fold.tolist() == [1, 1, 2, 2]
     np.testing.assert_allclose(facts.rows.errors, ERRORS)
     assert facts.rows.in_logs
     assert facts.run.unscored_rows == 1
 
 
+def test_a_row_that_several_folds_score_has_an_error_for_each(values):
+    """Repeated folds: the second row twice, with the fold of each."""
+    scores = replace(
+        values["scores"], ids=values["scores"].ids[[0, 1, 1]], actual=ACTUAL[[0, 1, 1]],
+        fold_of_row=np.array([0, 0, 1]), oof={"mlp": OOF[[0, 1, 1]] * np.array([1, 1, 2])},
+    )  # fmt: skip
+    facts = report(**values | {"scores": scores})
+    assert facts.rows.fold.tolist() == [1, 1, 2]
+    np.testing.assert_allclose(facts.rows.errors, [0.1, -0.3, -0.3 + np.log(2)])
+    assert [(item.id, item.fold) for item in facts.largest] == [("b", 2), ("b", 1), ("a", 1)]
+
+
 def test_the_largest_errors_come_first_with_their_share(values):
-    """Squares of 0.3, 0.2, 0.1 and 0 make 0.14; an exact row and an unscored one are not listed."""
+    """Squares of 0.3, 0.2, 0.1 and 0 make 0.14; an exact row is not listed."""
     largest = report(**values).largest
     assert [item.id for item in largest] == ["b", "d", "a"]
     assert [item.error for item in largest] == pytest.approx([-0.3, 0.2, 0.1])
@@ -216,7 +229,7 @@ def test_the_largest_errors_come_first_with_their_share(values):
 def test_under_an_absolute_metric_shares_are_of_absolute_errors(values):
     """Errors of 1 and 3: a quarter and three quarters; huge ones do not overflow."""
     model = model_score("mae", [2.0, 0.0], [2.0, 0.0], pooled=1.0)
-    oof = ACTUAL + np.array([1.0, 3.0, 0.0, 0.0, np.nan])
+    oof = ACTUAL + np.array([1.0, 3.0, 0.0, 0.0])
     scores = replace(values["scores"], metric="mae", models={"mlp": model}, baselines={}, oof={"mlp": oof})
     assert [item.share for item in report(**values | {"scores": scores}).largest] == pytest.approx([0.75, 0.25])
     scores = replace(scores, metric="rmse", models={"mlp": model_score("rmse", [1.0], [1.0], pooled=1.0)})

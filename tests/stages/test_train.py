@@ -3,15 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from torch import nn
 
 from pipeline.errors import TrainingError
-from pipeline.settings import Model, Preprocess, Target
+from pipeline.settings import FoldSettings, Model, Preprocess, Target
 from pipeline.stages.learners import Candidate, build_blocks, network_of, outputs_of, with_values
 from pipeline.stages.predict import predict
+from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import Job, Winner
 from pipeline.tabular.features import matrix_for, take
@@ -124,6 +126,41 @@ def test_out_of_fold_predictions_come_from_the_fold_that_did_not_train_on_the_ro
         np.testing.assert_allclose(fits.seed_oof[job.seed, valid], predictions_of(fits, i)[valid], rtol=1e-10)
 
 
+def test_with_repeated_folds_a_row_has_one_prediction_for_each_repeat():
+    """Two repeats of two folds: column by column the row, the fold that did not train on it, and its network."""
+    design = preprocess(
+        DATASET, preprocess=Preprocess(), target=Target(), folds=FoldSettings(count=2, repeats=2), metric="log_rmse"
+    )
+    fits = trained(design)
+    assert fits.seed_oof.shape == (2, 2 * N)
+    assert fits.fold_predictions.shape == (4, N)
+    for i, job in enumerate(fits.jobs):
+        own = design.folds.scored_folds == job.fold
+        rows = design.folds.scored_rows[own]
+        expected = predictions_of(fits, i, design)[rows]
+        np.testing.assert_allclose(fits.seed_oof[job.seed, own], expected, rtol=1e-10)
+        assert not set(rows) & set(design.folds.train[job.fold])
+
+
+def test_rows_that_are_left_out_of_training_reach_no_weight():
+    """With impute = "drop": the rows with a gap may hold any target, the refit included."""
+    preparation = Preprocess(impute="drop")
+    gaps = np.flatnonzero(DATASET.train["age"].isna())
+    target = DATASET.target.copy()
+    target[gaps] = 1e9
+    clean, poisoned = (
+        trained(
+            design_of(replace(DATASET, target=values), metric="log_rmse", preparation=preparation),
+            refit=True,
+            restore_best=False,
+        )
+        for values in (DATASET.target, target)
+    )
+    assert len(gaps) > 0
+    for name, tensor in clean.weights.items():
+        assert tensor.tobytes() == poisoned.weights[name].tobytes()
+
+
 def test_test_predictions_are_means_over_folds_and_seeds(fits):
     """Six networks, each under its own fold's scaling."""
     own = [predictions_of(fits, i)[N:] for i in range(6)]
@@ -167,7 +204,9 @@ def test_training_learns_something():
 
 def test_test_rows_reach_no_weight_and_no_score():
     """Test features turn to 1e9, gaps and a new level: weights and fold predictions keep every bit."""
-    test = DATASET.test.assign(area=1e9, age=np.nan, colour="brandnew")
+    levels = [*DATASET.test["colour"].cat.categories, "brandnew"]
+    colour = pd.Categorical(["brandnew"] * T, categories=pd.Index(levels, dtype=object))
+    test = DATASET.test.assign(area=1e9, age=np.nan, colour=colour)
     clean, poisoned = trained(), trained(design_of(replace(DATASET, test=test), metric="log_rmse"))
     for name, tensor in clean.weights.items():
         assert tensor.tobytes() == poisoned.weights[name].tobytes()

@@ -1,119 +1,35 @@
-"""Column roles and dtypes."""
+"""Which columns play which role, and the target: what does not fit is a sentence."""
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
-from builders import raw_tables, table
+from builders import raw_tables, table, typed
 
 from pipeline.errors import DataError
-from pipeline.settings import Schema
+from pipeline.settings import Files, Schema
 from pipeline.tabular import schema
 
 ROLES = Schema(id="Id", target="y")
+TRAIN, TEST = "Id,area,y\n1,1,1\n", "Id,area\n2,1\n"
+DIFFERENT = "; add the missing ones, or list them under [schema] drop"
 
 
-def texts(*values):
-    return pd.Series(values, dtype="str")
+def faults(train=TRAIN, test=TEST, *, fold_column="", holdout_by="", **roles):
+    """All sentences about the columns of two files."""
+    settings = Schema(**({"id": "Id", "target": "y"} | roles))
+    return list(schema.role_faults(raw_tables(train, test), settings, fold_column=fold_column, holdout_by=holdout_by))
 
 
-def assigned(train, test, **roles):
-    roles = Schema(id="Id", target="y", **roles)
-    raw = raw_tables(train, test)
-    frames = [schema.blank_missing(frame, roles.missing) for frame in (raw.train, raw.test)]
-    numeric, categorical, notices = schema.assign_types(*frames, raw, roles)
-    return numeric, categorical, [(notice.subject, notice.text, notice.count) for notice in notices]
+def names_of(train=TRAIN, test=TEST, **roles):
+    return schema.feature_names(raw_tables(train, test), Schema(**({"id": "Id", "target": "y"} | roles)))
 
 
-def test_the_line_of_a_row_counts_the_header():
-    """The first row stands on line 2."""
-    assert schema.line_of(0) == 2
+def target_of(*cells, **roles):
+    lines = "".join(f'"{cell}"\n' for cell in cells)
+    return schema.parse_target(table("y\n" + lines), Schema(target="y", **roles))
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("1", 1), (" -2.5 ", -2.5), ("1e3", 1000), ("+7", 7), (".5", 0.5), ("007", 7), ("9007199254740993", 2.0**53)],
-)
-def test_a_text_that_is_a_number_becomes_it(text, number):
-    """Signs, exponents and blanks around it included."""
-    numbers, wrong = schema.as_numbers(texts(text, "0"))
-    assert numbers[0] == number
-    assert len(wrong) == 0
-
-
-@pytest.mark.parametrize("text", ["abc", "1,5", "1 000", "12a", "0x1F", "1_000", "True", "nan"])
-def test_a_text_that_is_no_finite_number_is_reported(text):
-    """It becomes NaN, and is handed back as it stands."""
-    numbers, wrong = schema.as_numbers(texts("1", text, None))
-    assert np.isnan(numbers).tolist() == [False, True, True]
-    assert wrong.tolist() == [text]
-
-
-@pytest.mark.parametrize("text", ["inf", "-inf", "Infinity", "1e999", "-1e100"])
-def test_a_boundless_number_is_missing_and_counted(text):
-    """FAULT 27: one such cell must not turn a column of numbers into a column of texts."""
-    numbers, wrong = schema.as_numbers(texts("1", text, None))
-    assert np.isnan(numbers).tolist() == [False, True, True]
-    assert len(wrong) == 0
-    assert schema.boundless_cells(texts("1", text, None)) == 1
-
-
-def test_huge_integers_of_both_signs_are_numbers_too():
-    """Beyond int64 on one side and below 0 on the other, which no integer type of pandas holds together."""
-    numbers, wrong = schema.as_numbers(texts("-1", "18446744073709551615", "123456789012345678901234567890"))
-    assert numbers.tolist() == [-1.0, 18446744073709551615.0, 123456789012345678901234567890.0]
-    assert len(wrong) == 0
-
-
-def test_missing_texts_are_blanked_with_blanks_around_them_and_nothing_else_is():
-    """A text "None" is a level of the house-price data; " NA " is missing; other cells keep their bytes."""
-    frame = schema.blank_missing(pd.DataFrame({"a": texts("None", " NA ", "", " x ")}), ROLES.missing)
-    assert frame["a"].isna().tolist() == [False, True, True, False]
-    assert schema.texts_of(frame["a"]).tolist() == ["None", None, None, " x "]
-
-
-def test_a_column_is_numeric_only_if_train_and_test_hold_nothing_else():
-    """One text in the test file alone makes `b` a text column: its numbers become levels."""
-    numeric, categorical, notices = assigned("Id,a,b,y\n1,1,1,0\n2,,2,0\n", "Id,a,b\n3,5,x\n")
-    assert (numeric, categorical) == (("a",), ("b",))
-    assert notices == []
-
-
-def test_a_column_of_numbers_with_a_rare_text_is_noticed():
-    """One text in eleven cells: treated as text, and said."""
-    rows = "".join(f"{i},{i},0\n" for i in range(10))
-    _, categorical, notices = assigned(f"Id,a,y\n{rows}", "Id,a\n11,?\n")
-    assert categorical == ("a",)
-    text = "almost all numbers, but '?' in test.csv made it a text column; [schema] missing can tell"
-    assert notices == [("a", text, 1)]
-
-
-def test_a_declared_text_stays_text_although_it_looks_like_numbers():
-    """As a class code does."""
-    assert assigned("Id,a,y\n1,20,0\n", "Id,a\n2,30\n", categorical=("a",))[:2] == ((), ("a",))
-
-
-def test_a_text_in_a_declared_number_is_an_error():
-    """The exact sentence."""
-    with pytest.raises(DataError) as raised:
-        assigned("Id,a,y\n1,20,0\n2,n.a.,0\n", "Id,a\n3,-\n", numeric=("a",))
-    assert str(raised.value) == (
-        "train.csv: column 'a' is listed under [schema] numeric but holds 'n.a.' (2 such cells); correct it, or name "
-        "the text under [schema] missing"
-    )
-
-
-def test_a_column_without_a_value_is_dropped_and_noticed():
-    """Nothing could be learned from it, even if test rows have values."""
-    numeric, categorical, notices = assigned("Id,a,b,y\n1,,1,0\n2,NA,2,0\n", "Id,a,b\n3,5,1\n")
-    assert (numeric, categorical) == (("b",), ())
-    assert notices == [("a", "no training row has a value: the column was dropped", 2)]
-
-
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-def test_missing_texts_come_out_as_none(missing):
-    """Whatever pandas keeps them as."""
-    assert schema.texts_of(pd.Series(["a", missing], dtype=object)).tolist() == ["a", None]
-    assert schema.texts_of(texts("a", None)).tolist() == ["a", None]
+# --- columns
 
 
 @pytest.mark.parametrize(
@@ -123,33 +39,147 @@ def test_missing_texts_come_out_as_none(missing):
          "train.csv: no column 'Id', which [schema] id names; the file has 'id', 'a', 'y'"),
         ("Idx,a,y\n1,1,1\n", "Idx,a\n2,1\n", {},
          "train.csv: no column 'Id', which [schema] id names; did you mean 'Idx'?"),
-        ("Id,a,yy\n1,1,1\n", "Id,a\n2,1\n", {},
+        (TRAIN, "area\n1\n", {},
+         "test.csv: no column 'Id', which [schema] id names; the file has 'area'"),
+        ("Id,a,yy\n1,1,1\n", "Id,a,yy\n2,1,1\n", {},
          "train.csv: no column 'y', which [schema] target names; did you mean 'yy'?"),
-        ("Id,area,y\n1,1,1\n", "Id,area\n2,1\n", {"drop": ("aera",)},
+        (TRAIN, TEST, {"drop": ("aera",)},
          "train.csv: no column 'aera', listed in [schema] drop; did you mean 'area'?"),
-        ("Id,a,y\n1,1,1\n", "Id,a,y\n2,1,1\n", {},
+        (TRAIN, TEST, {"missing_in": {"aera": ("x",)}},
+         "train.csv: no column 'aera', listed in [schema] missing_in; did you mean 'area'?"),
+        (TRAIN, TEST, {"ordinal": {"aera": ("x",)}},
+         "train.csv: no column 'aera', listed in [schema] ordinal; did you mean 'area'?"),
+        (TRAIN, "Id,area,y\n2,1,1\n", {},
          ("test.csv: contains the target 'y'; a test file has none: remove the column, or name the right target under "
          "[schema]")),
-        ("Id,a,y\n1,1,1\n", "Id,a\n2,1\n", {"drop": ("a",)},
+        (TRAIN, TEST, {"drop": ("area",)},
          "train.csv: no feature column is left besides id, target and [schema] drop"),
+        (TRAIN, TEST, {"numeric": ("area",), "categorical": ("area",)},
+         "column 'area' is listed under [schema] numeric and categorical; keep it in one of them"),
+        (TRAIN, TEST, {"text": ("area",), "dates": {"area": ("%Y",)}},
+         "column 'area' is listed under [schema] dates and text; keep it in one of them"),
     ],
 )  # fmt: skip
 def test_a_fault_of_the_columns_is_a_sentence(train, test, roles, message):
-    """Each fault's exact words: the file, what was found, what was expected."""
-    with pytest.raises(DataError) as raised:
-        schema.check_columns(raw_tables(train, test), Schema(id="Id", target="y", **roles))
-    assert str(raised.value) == message
+    """Each fault's exact words, and nothing else is said: the file, what was found, what was expected."""
+    assert message in faults(train, test, **roles)
+    assert all(DIFFERENT in other for other in faults(train, test, **roles) if other != message)
+
+
+def test_columns_that_other_settings_name_must_be_there():
+    """The exact sentences of [folds] and [holdout]."""
+    assert faults(fold_column="aera", holdout_by="when") == [
+        "train.csv: no column 'aera', which [folds] column names; did you mean 'area'?",
+        "train.csv: no column 'when', which [holdout] by names; the file has 'Id', 'area', 'y'",
+    ]
+
+
+def test_every_fault_is_told_at_once():
+    """Two names and two columns, three sentences: a person mends them all in one go."""
+    told = faults("Id,a,b,y\n1,1,1,1\n", "Id,a,c\n2,1,1\n", drop=("x",), text=("z",))
+    assert [sentence.split(",")[0] for sentence in told] == [
+        "train.csv: no column 'z'",
+        "train.csv: no column 'x'",
+        "train.csv and test.csv have different columns: only in train: 'b'; only in test: 'c'; add the missing ones",
+    ]
+
+
+def test_a_fitting_pair_of_files_has_no_fault():
+    """Nor has one whose ids stand in the test file alone, one without ids, or train alone."""
+    assert faults() == []
+    assert faults("area,y\n1,1\n", TEST) == []
+    assert faults("area,y\n1,1\n", "area\n1\n", id="") == []
+    assert faults(TRAIN, None) == []
 
 
 def test_a_column_only_in_one_file_may_be_dropped_by_name():
-    """As the house-price data's other columns would be."""
-    schema.check_columns(raw_tables("Id,a,b,y\n1,1,1,1\n", "Id,a\n2,1\n"), Schema(id="Id", target="y", drop=("b",)))
+    """As the house-price data's other columns would be; that of the folds may be absent from test, too."""
+    assert faults("Id,area,b,y\n1,1,1,1\n", drop=("b",)) == []
+    assert faults("Id,area,b,y\n1,1,1,1\n", fold_column="b") == []
+
+
+# --- features
+
+
+def test_features_are_the_other_columns_in_the_order_of_train():
+    """Without id, target and dropped ones, whatever the order of the test file."""
+    assert names_of("b,Id,y,a,c\n1,1,1,1,1\n", "c,a,b,Id\n1,1,1,2\n", drop=("c",)) == ["b", "a"]
+
+
+def test_a_column_that_the_test_file_lacks_is_no_feature():
+    """Such as the column of the folds; without a test file every column is there."""
+    assert names_of("Id,area,fold,y\n1,1,1,1\n") == ["area"]
+    assert names_of("Id,area,fold,y\n1,1,1,1\n", None) == ["area", "fold"]
+
+
+def test_an_id_that_is_listed_as_a_date_is_both():
+    """One row a day: the date names the row and tells the season."""
+    assert names_of("Id,area,y\n2024-01-01,1,1\n", dates={"Id": ("%Y-%m-%d",)}) == ["Id", "area"]
+    assert faults("Id,y\n2024-01-01,1\n", "Id\n2024-01-02\n", dates={"Id": ("%Y-%m-%d",)}) == []
+
+
+# --- the target
+
+
+def test_a_target_is_read_as_numbers_with_gaps():
+    """Rows without one are dropped later; what means missing there can be said."""
+    np.testing.assert_array_equal(target_of("1.5", "", "NA", "1e3"), [1.5, np.nan, np.nan, 1000])
+    np.testing.assert_array_equal(target_of("1.5", "?", missing_in={"y": ("?",)}), [1.5, np.nan])
+
+
+def test_thousands_and_units_are_taken_out_of_a_target():
+    """As out of a feature: a price stays a price."""
+    assert target_of("$1,234", "$5").tolist() == [1234.0, 5.0]
+    assert schema.parse_target(table('y\n"1.234,5"\n7\n', decimal=","), Schema(target="y")).tolist() == [1234.5, 7.0]
+
+
+@pytest.mark.parametrize("text", ["?", "inf", "1,5", "1e100"])
+def test_one_text_among_the_targets_is_named_with_its_line(text):
+    """FAULT 34: the third line of the file."""
+    with pytest.raises(DataError) as raised:
+        target_of("10", text, "30")
+    assert str(raised.value) == (
+        f"train.csv: line 3: target 'y' is {text!r}, expected a finite number (1 such rows); correct or blank it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (pa.array([1, None, 3]), [1, np.nan, 3]),
+        (pa.array([1.5, np.nan, None]), [1.5, np.nan, np.nan]),
+        (pa.array([None, None]), [np.nan, np.nan]),
+    ],
+)
+def test_typed_targets_are_numbers_with_gaps(cells, expected):
+    """Null and NaN are missing alike."""
+    np.testing.assert_array_equal(schema.parse_target(typed({"y": cells}), ROLES), expected)
+
+
+@pytest.mark.parametrize("cells", [pa.array([True, False]), pa.array([[1.0]]), pa.array([0, 1], pa.timestamp("s"))])
+def test_a_typed_target_that_is_no_number_is_an_error(cells):
+    """The exact sentence."""
+    with pytest.raises(DataError) as raised:
+        schema.parse_target(typed({"y": cells}), ROLES)
+    assert str(raised.value) == f"train.parquet: target 'y' is of type {cells.type}, expected numbers"
+
+
+def test_an_infinite_typed_target_is_named_with_its_row():
+    """It is no missing value: somebody computed it."""
+    with pytest.raises(DataError, match=r"^train\.parquet: line 2: target 'y' is 'inf', expected a finite number"):
+        schema.parse_target(typed({"y": [1.0, np.inf, 3.0]}), ROLES)
+
+
+# --- the tests' own tables
 
 
 def test_tables_of_the_tests_are_what_the_pipeline_reads(tmp_path):
-    """The builders' text frames equal those of `sources.read_csv`, dtypes included."""
-    from pipeline.sources import read_csv
+    """The builders' tables equal those of `read_table`: cells, types and lines."""
+    from pipeline.reading.table import read_table
 
     text = "Id,a,b\n1,,NA\n2,x y,3\n"
     (tmp_path / "t.csv").write_text(text)
-    pd.testing.assert_frame_equal(table(text), read_csv(tmp_path / "t.csv"))
+    read, built = read_table(tmp_path / "t.csv", Files()), table(text)
+    assert read.columns.equals(built.columns)
+    assert [read.line_of(row) for row in range(2)] == [built.line_of(row) for row in range(2)] == [2, 3]
+    assert read.decimal == built.decimal

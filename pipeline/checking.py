@@ -1,0 +1,107 @@
+"""Looks at a competition that change nothing: its settings, its faults, its leaks, its held-out score."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+from pipeline.config import check_config, value_at
+from pipeline.errors import ConfigError, DataError, PipelineError
+from pipeline.progress import Bar, say
+from pipeline.reading.folder import find_files, read_tables
+from pipeline.samples import SOLUTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.competition import Competition
+    from pipeline.config import Resolved
+    from pipeline.runner import Runner
+    from pipeline.settings import Config
+    from pipeline.tables import Dataset
+
+
+def check(competition: Competition, text: str, *, environment: Mapping[str, str], settings: Sequence[str]) -> None:
+    """Say everything that is wrong with config and data together. Raises ConfigError that lists it."""
+    resolved, faults = check_config(text, file=competition.file.name, environment=environment, settings=settings)
+    name, config = competition.name, resolved.config
+    found: list[str] = []
+    try:
+        found.append(_examine(competition, config))
+    except PipelineError as error:
+        faults += str(error).split("\n")
+    if faults:
+        count = f"{len(faults)} fault{'s' * (len(faults) > 1)} in {competition.file} and its data:"
+        raise ConfigError("\n  ".join([count, *dict.fromkeys(faults)]))
+    say(f"{'check':<11} {'nothing wrong':<18} {found[0]}; next: make features train submit NAME={name}")
+
+
+def _examine(competition: Competition, config: Config) -> str:
+    """Read and type everything as the stages will, without keeping it."""
+    from pipeline.stages.ingest import ingest
+    from pipeline.stages.preprocess import preprocess
+    from pipeline.words import describe
+
+    joins = [join.file for join in config.join]
+    files = find_files(competition.raw(config.raw), config.files, joins, holdout=config.holdout.share > 0)
+    dataset = ingest(
+        read_tables(files, config.files),
+        roles=config.roles,
+        metric=config.metric,
+        join=config.join,
+        holdout=config.holdout,
+        fold_column=config.folds.column,
+    )
+    design = preprocess(
+        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
+    )
+    return f"{describe(dataset)}; {describe(design)}"
+
+
+def diagnose(runner: Runner) -> None:
+    """Look for leaks and drift, and say what to do about them."""
+    from pipeline.stages.doctor import examine, words
+
+    dataset = cast("Dataset", runner.value("ingest"))
+    with Bar("doctor", lines=False) as bar:
+        diagnosis = examine(
+            dataset, metric=runner.config.metric, target=runner.config.roles.target, on_progress=bar.update
+        )
+    for line in words(diagnosis):
+        say(line)
+
+
+def look_at_heldout(runner: Runner) -> None:
+    """Score submission.csv on rows nobody trained on; the look is counted before it is told."""
+    from pipeline.heldout import Solution, sample_solution, score_heldout
+
+    competition, roles = runner.competition, runner.config.roles
+    submission = competition.outputs("reports") / "submission.csv"
+    if not submission.exists():
+        raise DataError(f"{submission}: not there yet; run `make submit NAME={competition.name}` first")
+    raw = competition.raw(runner.config.raw)
+    if runner.config.holdout.share and not (raw / SOLUTION).exists():
+        dataset = cast("Dataset", runner.value("ingest"))
+        if dataset.held_out is None:
+            raise DataError(f"{raw}: there is a test file, so [holdout] sets nothing aside; nothing can be scored")
+        actual = dict(zip(dataset.test_ids, dataset.held_out.tolist(), strict=True))
+        solution, header = Solution("the held-out rows", actual), dataset.submission_header
+    else:
+        solution = sample_solution(raw, id_column=roles.id, target=roles.target)
+        header = (roles.id, roles.target)
+    # competitions that share their data share the solution: its looks are counted together
+    looks = competition.root / "reports" / raw.name / "heldout.json"
+    looks.parent.mkdir(parents=True, exist_ok=True)
+    look = score_heldout(solution, submission, header=header, metric=runner.config.metric, looks_file=looks)
+    say(look.sentence)
+
+
+def show_config(resolved: Resolved, *, origins: bool) -> None:
+    """Every setting as TOML would write it, and with `origins` where it came from."""
+    if not resolved.origins:
+        raise ConfigError("nothing is configured")
+    for key, origin in resolved.origins.items():
+        value = value_at(resolved.config, key)
+        shown = value if not isinstance(value, dict) else {k: v.model_dump(exclude_none=True) for k, v in value.items()}
+        line = f"{key} = {json.dumps(shown)}"
+        say(f"{line:<60}  # {origin}" if origins else line)

@@ -120,7 +120,7 @@ class FoldSettings(Settings):
     repeats: int = Field(1, ge=1, le=1000, description="further splits with other shuffles; folds are count x repeats")
     shuffle: bool = Field(True, description="false: contiguous blocks (kfold only)")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="which shuffle")
-    column: str = Field("", description="column of the group, or of the fold number; it is never a feature")
+    column: str = Field("", description="column of the group, or, with kind column, of the fold (no feature then)")
     bins: int = Field(10, ge=2, description="target bins of a stratified split")
     share: float = Field(0.2, gt=0, lt=1, description="rows that a holdout split scores")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,25 @@ from pipeline.tabular.columns import apply_column
 from pipeline.tabular.features import UNKNOWN, encode, matrix_for
 from pipeline.tabular.layout import check_test_ids, ids_of
 from pipeline.tabular.targets import to_target
-from pipeline.tabular.values import as_categories
+from pipeline.tabular.values import as_categories, made_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.settings import Preprocess, Schema
-    from pipeline.tables import Compute, Dataset, Design, Encoded, Floats, Job, Network, RawTable, Singles, Texts
+    from pipeline.tables import (
+        Column,
+        Compute,
+        Dataset,
+        Design,
+        Encoded,
+        Floats,
+        Job,
+        Network,
+        RawTable,
+        Singles,
+        Texts,
+    )
 
 
 def predict(
@@ -62,15 +75,19 @@ def prepare_rows(
     Columns that are no feature are ignored. Raises DataError for a missing column, a doubled or missing id, or a text
     in a numeric column.
     """
-    wanted = [column.name for column in dataset.columns]
-    missing = [name for name in dict.fromkeys((*filter(None, [roles.id]), *wanted)) if name not in table.names]
+    made = {*dataset.numeric, *dataset.categorical, *dataset.dates}
+    used = {*design.numeric, *design.categorical, *dataset.dates} & made  # a column that says the fold is none of them
+    columns = [column for column in dataset.columns if used & set(made_of(column))]
+    wanted = dict.fromkeys((*filter(None, [roles.id]), *(column.name for column in columns)))
+    missing = [name for name in wanted if name not in table.names]
     if missing:
         shown = ", ".join(missing[:8])
         raise DataError(f"{table.file}: {len(missing)} columns of the training data are missing: {shown}")
     ids = ids_of(table, roles)
     check_test_ids(ids, table, roles.id)
-    frame = _frame(dataset, table)
-    numbers = numeric_columns([frame], dataset, options, design.numeric)
+    frame = _frame(columns, table)
+    numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
+    numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], numbers, design.categorical, design.vocabulary)
     unknown = (rows.codes == UNKNOWN).sum(axis=0)
     notices = [
@@ -81,9 +98,9 @@ def prepare_rows(
     return ids, rows, notices
 
 
-def _frame(dataset: Dataset, table: RawTable) -> pd.DataFrame:
+def _frame(columns: Sequence[Column], table: RawTable) -> pd.DataFrame:
     values: dict[str, object] = {}
-    for column in dataset.columns:
+    for column in columns:
         for name, cells in apply_column(column, table).items():
             values[name] = as_categories([cells])[0] if isinstance(cells, Levels) else cells
-    return pd.DataFrame({name: values[name] for name in dataset.train.columns}, copy=False)
+    return pd.DataFrame(values, copy=False)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import DataError
 from pipeline.tables import Notice
@@ -57,8 +56,17 @@ def check_test_ids(ids: Texts, table: RawTable, id_column: str, rows: Integers |
 
 def doubled_train_ids(ids: Texts, *, file: str, id_column: str) -> list[Notice]:
     """A notice if ids of training rows repeat, which may mean repeated rows."""
-    twice = len(ids) - pc.count_distinct(pa.array(ids, pa.large_string()), mode="all").as_py()
+    twice = 0 if _are_distinct_numbers(ids) else int(pd.Index(ids, dtype=object).duplicated().sum())
     return [Notice(id_column, f"{file}: ids that stand there more than once", twice)] if twice else []
+
+
+def _are_distinct_numbers(ids: Texts) -> bool:
+    """Whether all ids are whole numbers and no two are equal: most are, and this is told in a tenth of the time."""
+    try:
+        numbers = pa.array(ids, pa.large_string()).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return not numbers.null_count and bool(pd.Index(numbers.to_numpy()).is_unique)
 
 
 def submission_layout(raw: RawTables, roles: Schema, test_ids: Texts) -> Layout:

@@ -42,7 +42,8 @@ def _centre_and_spread(present: Floats, scaler: str) -> tuple[float, float]:
     if scaler == "zscore":
         mean = float(present.mean())
         centred = present - mean
-        return mean, float(np.sqrt(np.dot(centred, centred) / max(len(present) - 1, 1)))
+        # no dot product: BLAS would start threads of its own within each of ours
+        return mean, float(np.sqrt(np.square(centred, out=centred).sum() / max(len(present) - 1, 1)))
     lowest, highest = float(present.min()), float(present.max())
     if scaler in ("none", "quantile_normal"):
         return 0.0, 1.0 if highest > lowest else 0.0

@@ -17,9 +17,10 @@ from builders import (
 )
 
 from pipeline.errors import DataError
-from pipeline.settings import Preprocess, Schema
+from pipeline.settings import FoldSettings, Holdout, Preprocess, Schema, Target
 from pipeline.stages.ingest import ingest
 from pipeline.stages.predict import predict, prepare_rows
+from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import Notice
 
@@ -188,3 +189,14 @@ def test_lines_are_those_that_the_table_tells():
     new = replace(table(csv_of(TEST.assign(age="old")), "new.csv"), line_of=lambda row: 40 + row)
     with pytest.raises(DataError, match=r"^new\.csv: line 40: column 'age' is 'old'"):
         prepare_rows(DATASET, DESIGN, new, roles=ROLES, options=Preprocess())
+
+
+def test_a_column_that_says_the_fold_is_not_asked_of_new_rows():
+    """It decided which network scores a row, and means nothing for one that none scores."""
+    text = "Id,a,f,y\n" + "".join(f"{n},{n % 7},{n % 3},{n % 5}\n" for n in range(30))
+    dataset = ingest(raw_tables(text), roles=ROLES, metric="rmse", holdout=Holdout(share=0.2), fold_column="f")
+    folds = FoldSettings(kind="column", column="f")
+    design = preprocess(dataset, preprocess=Preprocess(), target=Target(), folds=folds, metric="rmse")
+    assert design.numeric == ("a",)
+    ids, rows, _ = prepare_rows(dataset, design, table("Id,a\n90,3\n"), roles=ROLES, options=Preprocess())
+    assert (ids.tolist(), rows.numeric.tolist()) == (["90"], [[3.0]])

@@ -52,6 +52,11 @@ def test_a_column_with_gaps_is_not_constant(values):
     assert empty_columns(pd.DataFrame({"a": values})) == []
 
 
+def test_a_column_that_varies_only_at_its_end_is_not_constant():
+    """Beyond the rows that a first look takes."""
+    assert empty_columns(pd.DataFrame({"a": np.append(np.zeros(3000), 1.0)})) == []
+
+
 def test_zero_is_constant_whatever_its_sign():
     """-0 and 0 are one number; NaN of any bits is one gap."""
     odd = np.array([0x7FF8000000000001, 0xFFF8000000000000], dtype=np.uint64).view(np.float64)

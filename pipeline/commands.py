@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cli import STAGE_COMMANDS
-from pipeline.competition import find_competition
+from pipeline.competition import check_name, find_competition
 from pipeline.config import load_config
 from pipeline.devices import resolve_compute
 from pipeline.errors import ConfigError
@@ -63,7 +63,7 @@ def _started(options: Options, root: Path) -> bool:
     from pipeline import starting
 
     if options.command == "init":
-        _fetch_where_it_is_a_sample(root / "data" / "raw" / options.name, root)
+        _fetch_where_it_is_a_sample(root / "data" / "raw" / check_name(options.name), root)
         starting.init(root, options.name, target=options.target, overwrite=options.force)
         return True
     if options.kaggle is not None:

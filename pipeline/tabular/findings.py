@@ -93,7 +93,7 @@ def order_of_ids(ids: Texts) -> Floats:
     found = texts.str.extract(r"^\D*(\d{1,15})\D*$", expand=False)
     if found.notna().all():
         return found.to_numpy().astype(np.float64)
-    return np.unique(texts.to_numpy(dtype=str), return_inverse=True)[1].astype(np.float64)
+    return pd.factorize(texts, sort=True)[0].astype(np.float64)  # a numpy text array is as wide as its longest
 
 
 def row_keys(frame: pd.DataFrame) -> Integers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.tables import Notice
@@ -71,7 +72,7 @@ def _sort_key(name: str, table: RawTable, roles: Schema) -> Sortable:
     reading = read_column(name, [table], roles.model_copy(update={"text": ()}))
     own = reading.tables[0][name]
     if isinstance(own, Levels):
-        rank = np.argsort(np.argsort(own.texts.astype(str)))
+        rank = pd.Series(own.texts, dtype=object).rank().to_numpy()
         return np.append(rank, -1)[own.codes]
     if own.dtype.kind == "M":
         return np.where(np.isnat(own), EARLIEST, own)

@@ -64,7 +64,8 @@ def _started(options: Options, root: Path) -> bool:
 
     if options.command == "init":
         _fetch_where_it_is_a_sample(root / "data" / "raw" / check_name(options.name), root)
-        starting.init(root, options.name, target=options.target, overwrite=options.force)
+        files = starting.files_of(options.settings, fast=options.fast)
+        starting.init(root, options.name, files=files, target=options.target, overwrite=options.force)
         return True
     if options.kaggle is not None:
         starting.download(root, options.name, options.kaggle)
@@ -88,6 +89,10 @@ def _text_of(file: Path) -> str:
 def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
     if options.command in STAGE_COMMANDS:
+        if options.message and options.kaggle is None:
+            raise ConfigError(
+                "-m is what Kaggle shows beside an upload: it goes with --kaggle, which was not asked for"
+            )
         bring(runner, options.command)
         if options.kaggle is not None:
             from pipeline.uploading import upload

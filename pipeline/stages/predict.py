@@ -83,13 +83,18 @@ def prepare_rows(
     if missing:
         shown = ", ".join(missing[:8])
         raise DataError(f"{table.file}: {len(missing)} columns of the training data are missing: {shown}")
-    ids = ids_of(table, roles)
+    # without an id column the rows of the test file go by the sample's ids, here as in the submission
+    is_as_long = not roles.id and table.rows == len(dataset.test_ids)
+    ids = dataset.test_ids if is_as_long else ids_of(table, roles)
     check_test_ids(ids, table, roles.id)
     frame = _frame(columns, table)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], numbers, design.categorical, design.vocabulary)
-    return ids, rows, list(_unseen_levels(design, rows))
+    notices = list(_unseen_levels(design, rows))
+    if is_as_long:
+        notices.append(Notice(table.file, "no id column is named: its rows go by the ids of the test rows", table.rows))
+    return ids, rows, notices
 
 
 def _unseen_levels(design: Design, rows: Encoded) -> Iterator[Notice]:

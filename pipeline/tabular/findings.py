@@ -41,7 +41,7 @@ def drop_line(columns: Sequence[str]) -> str:
 
 def group_line(column: str) -> str:
     """The lines that keep equal values of a column in one fold."""
-    return f'[folds] kind = "grouped", column = {json.dumps(column, ensure_ascii=False)}'
+    return f'under [folds]: kind = "grouped" and column = {json.dumps(column, ensure_ascii=False)}'
 
 
 def spread_rows(rows: int, most: int = MOST_ROWS) -> Integers:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.shell.conftest import read_rows, write_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.shell.conftest import Project
+
 EXPECTED = "expected a finite number (1 such rows); correct or blank it"
 
 
@@ -58,6 +63,38 @@ def test_too_few_rows_for_the_folds_is_found_before_training(project: Project) -
     assert "folds.count = 200 needs at least 400 training rows with a target, found 240" in err
 
 
+def test_faults_of_folds_calendar_joins_and_cells_are_told_together(project: Project) -> None:
+    """A kind without its column, a part of no calendar, a side table that is not there, and a target in words."""
+    text = project.config.read_text()
+    project.config.write_text(
+        text.replace("count = 3", 'count = 3\nkind = "grouped"')
+        + '\n[preprocess]\ncalendar = ["weekday"]\n\n[[join]]\nfile = "areas.csv"\non = ["district"]\n'
+    )
+    rows = read_rows(project.raw / "train.csv")
+    rows[5][-1] = "expensive"
+    write_csv(project.raw / "train.csv", rows)
+    code, out, err = project.run("config", "check")
+    assert (code, out) == (2, "")
+    assert [line.split(";")[0].split(": input")[0] for line in err.splitlines()] == [
+        "error: 4 faults in competitions/tiny.toml and its data:",
+        "  tiny.toml:24: preprocess.calendar.0 = 'weekday'",
+        '  tiny.toml:10: [folds] kind = "grouped" needs column, the column of the group or of the fold',
+        "  data/raw/tiny: no 'areas.csv', which [[join]] file names",
+        f"  data/raw/tiny/train.csv: line 6: target 'cost' is 'expensive', {EXPECTED.split(';', maxsplit=1)[0]}",
+    ]
+
+
+def test_a_matrix_without_a_column_is_found_before_training(project: Project) -> None:
+    """Constant features beside the column of the folds."""
+    for file in ("train.csv", "test.csv"):
+        header, *rows = read_rows(project.raw / file)
+        write_csv(project.raw / file, [header, *([row[0], 7, 7, row[3], "", *row[5:]] for row in rows)])
+    words = ("--set", "folds.kind=column", "--set", "folds.column=district")
+    code, _, err = project.run("config", "check", *words)
+    assert (code, "no feature column is left for the matrix" in err) == (2, True)
+    assert err.count("\n") == 2
+
+
 def test_the_doctor_finds_a_planted_copy_of_the_target(project: Project) -> None:
     """FAULT 40: with the column, the evidence and the line that mends it; ingest says it too."""
     for name in ("train.csv", "test.csv"):
@@ -76,3 +113,55 @@ def test_the_doctor_says_what_it_looked_for_where_it_finds_nothing(project: Proj
     out = project.must("doctor")
     assert "leak" in out
     assert "drop = [" not in out
+
+
+# --- the score of held-out rows
+
+
+@pytest.fixture
+def held(project: Project) -> Project:
+    """A competition without a test file, its submission made."""
+    (project.raw / "test.csv").unlink()
+    (project.raw / "sample_submission.csv").unlink()
+    project.config.write_text(f"{project.config.read_text()}\n[holdout]\nshare = 0.2\n")
+    project.must("submit")
+    return project
+
+
+def draw_others(project: Project) -> None:
+    text = project.config.read_text()
+    project.config.write_text(text.replace("share = 0.2\n", "share = 0.2\nseed = 1\n"))
+
+
+def change_a_target(project: Project) -> None:
+    rows = read_rows(project.raw / "train.csv")
+    rows[7][-1] = "9"
+    write_csv(project.raw / "train.csv", rows)
+
+
+def change_a_prediction(project: Project) -> None:
+    rows = read_rows(project.reports / "submission.csv")
+    rows[1][1] = "1.0"
+    write_csv(project.reports / "submission.csv", rows)
+
+
+@pytest.mark.parametrize("change", [draw_others, change_a_target, change_a_prediction])
+def test_a_submission_made_from_something_else_is_not_scored(
+    held: Project, change: Callable[[Project], object]
+) -> None:
+    """Rows that were trained on would flatter it; nothing counts as a look, and a new submission is scored."""
+    assert "look 1, 1 distinct submission" in held.must("heldout")
+    change(held)
+    code, out, err = held.run("heldout")
+    assert (code, "look" in out) == (2, False)
+    assert err == (
+        "error: reports/tiny/submission.csv: it was not made from the files and settings there are now, so these "
+        "held-out rows are not its own; run `make submit NAME=tiny` first\n"
+    )
+    held.must("submit")
+    assert "look 2, " in held.must("heldout")
+
+
+def test_settings_that_only_train_make_no_other_rows(held: Project) -> None:
+    """The submission is of an older network, and of the rows that are held out now."""
+    assert "look 1, " in held.must("heldout", "--set", "train.epochs=2")

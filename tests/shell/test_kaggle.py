@@ -18,6 +18,8 @@ from pipeline.errors import ConfigError, DataError, PipelineError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.shell.conftest import Project
+
 SLUG = "house-prices-advanced-regression-techniques"
 CANARY = "KGAT_canary0123456789abcdef"
 # takes the next answer of its command (the last one for ever), notes how it was called, says it, ends
@@ -573,6 +575,57 @@ def test_a_record_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("a file in the folder's place")
     with pytest.raises(DataError, match=r"kaggle\.json: the submission of 2026-.* was not added \(File exists\)"):
         kaggle.record(SCORE, tmp_path / "reports" / "kaggle.json")
+
+
+# --- what is not uploaded, met through the command line
+
+
+def refused_upload(project: Project, *words: str) -> str:
+    """The sentence with which an upload is refused; before anything was computed, and without a word to the client."""
+    code, out, err = project.run("submit", *words)
+    assert (code, out) == (2, "")
+    assert not project.models.exists()
+    return err.removeprefix("error: ").removesuffix("\n")
+
+
+def test_held_out_rows_are_not_uploaded(client: FakeClient, project: Project) -> None:
+    """Kaggle has other rows; they are scored here."""
+    (project.raw / "test.csv").unlink()
+    assert refused_upload(project, "--kaggle", SLUG, "--set", "holdout.share=0.2") == (
+        "tiny.toml: there is no test file, so submission.csv holds rows of train that were held out: nothing to "
+        "upload; score it here: make heldout NAME=tiny"
+    )
+    assert client.calls() == []
+
+
+def test_a_fast_submission_is_not_uploaded(client: FakeClient, project: Project) -> None:
+    """It tells whether everything runs, and costs one of the day's uploads."""
+    assert refused_upload(project, "--kaggle", SLUG, "--fast") == (
+        "--fast trains on a tenth of the rows: such a submission is not worth an upload; leave it out"
+    )
+    assert client.calls() == []
+
+
+def test_an_upload_needs_a_competition_before_it_trains_for_it(client: FakeClient, project: Project) -> None:
+    """One that is named, and that could be one of Kaggle's."""
+    assert refused_upload(project, "--kaggle").startswith("which competition? add `kaggle = ")
+    assert "is no competition of Kaggle's" in refused_upload(project, "--kaggle", "a b")
+
+
+def test_a_message_without_an_upload_is_told(project: Project) -> None:
+    """Somebody believes to have uploaded."""
+    assert refused_upload(project, "-m", "wider") == (
+        "-m is what Kaggle shows beside an upload: it goes with --kaggle, which was not asked for"
+    )
+
+
+def test_a_submission_is_made_uploaded_and_its_score_kept(client: FakeClient, project: Project) -> None:
+    """The whole road: the file that was published, under the message, and a line in kaggle.json."""
+    client.will_say(submissions=[NONE, listed(row("COMPLETE", "0.25", message="wider"))], submit={"out": SUBMITTED})
+    out = project.must("submit", "--kaggle", SLUG, "-m", "wider")
+    assert "public score 0.25; kept in reports/tiny/kaggle.json\n" in out
+    [kept] = json.loads((project.reports / "kaggle.json").read_text())
+    assert kept["sha256"] == hashlib.sha256((project.reports / "submission.csv").read_bytes()).hexdigest()
 
 
 # --- secrets

@@ -352,10 +352,8 @@ def test_a_config_for_parquet_files_predicts_a_csv_file(bare: Project) -> None:
     add(bare, "lift", [n % 3 == 0 for n in range(240)], [n % 2 == 0 for n in range(60)])
     bare.must("init")
     of_texts = drafted(bare)["schema"]
-    frames = {
-        file: pd.read_csv(bare.raw / f"{file}.csv", dtype={"key": str}, float_precision="round_trip")
-        for file in ("train", "test")
-    }
+    options = {"dtype": {"key": str}, "keep_default_na": False, "na_values": ["", "NA"]}
+    frames = {file: pd.read_csv(bare.raw / f"{file}.csv", **options) for file in ("train", "test")}
     for file, frame in frames.items():
         assert frame["lift"].dtype == bool
         assert frame["age"].isna().any()

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.house_prices import data_folder, prepare
 from benchmarks.record import record
 from pipeline.engine.fit import fit
-from pipeline.engine.optimizers import AdamRule
+from pipeline.engine.optimizers import Rule
+from pipeline.engine.pack import Data
 from pipeline.engine.packing import Assignment
+from pipeline.engine.schedules import Schedule
 from pipeline.stages.learners import build_blocks
 from pipeline.tables import Network
 
@@ -73,9 +75,9 @@ def _packed(design: Design, runtime: Runtime, hidden: tuple[int, ...], epochs: i
             network=network,
             train_rows=design.folds.train[fold] + blocks.start[fold],
             valid_rows=design.folds.valid[fold] + blocks.start[fold],
-            rule=AdamRule(decoupled=False, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8),
+            rule=Rule(decoupled=False, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8),
             lr=lr,
-            schedule="constant",
+            schedule=Schedule("constant"),
             loss="mse",
             dropout=0.0,
             epochs=epochs,
@@ -85,7 +87,7 @@ def _packed(design: Design, runtime: Runtime, hidden: tuple[int, ...], epochs: i
         )
         for fold in folds
     ]
-    return lambda: fit(jobs, blocks.matrix, blocks.target, judge=None)
+    return lambda: fit(jobs, Data(blocks.matrix, blocks.target))
 
 
 def _plain_loop(

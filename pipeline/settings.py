@@ -171,7 +171,12 @@ class Train(Settings):
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
-    precision: Literal["fp32", "fp64"] = Field("fp32", description="arithmetic of weights and products")
+    precision: Literal["auto", "fp32", "fp64", "bf16"] = Field(
+        "fp32", description="of weights and products; bf16: products alone; auto: bf16 where the device has it natively"
+    )
+    checkpoint_seconds: float = Field(
+        20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"
+    )
     pack_size: int = Field(0, ge=0, description="networks trained side by side; 0: chosen for the device")
 
 

@@ -47,7 +47,7 @@ data: setup  ## fetch the sample of that NAME, or a competition's files (KAGGLE=
 	@$(RUN) sample $(NAME) $(if $(KAGGLE),--kaggle $(KAGGLE))
 
 init: setup  ## draft competitions/NAME.toml from data/raw/NAME/ (TARGET=column, FORCE=1)
-	@$(RUN) init $(NAME) $(if $(TARGET),--target "$$TARGET") $(if $(FORCE),--force)
+	@$(RUN) init $(NAME) $(foreach setting,$(SET),--set $(setting)) $(if $(TARGET),--target "$$TARGET") $(if $(FORCE),--force)
 
 features: setup  ## ingest and preprocess
 	@$(RUN) preprocess $(NAME) $(OPTIONS)
@@ -62,7 +62,7 @@ sweep: setup  ## search hyperparameters (TRIALS=20)
 	@$(RUN) search $(NAME) $(OPTIONS) $(if $(TRIALS),--trials $(TRIALS))
 
 submit: setup  ## write and check reports/NAME/submission.csv; KAGGLE=slug MESSAGE="…" uploads it
-	@$(RUN) submit $(NAME) $(OPTIONS) $(if $(KAGGLE),--kaggle $(KAGGLE)) $(if $(MESSAGE),-m "$$MESSAGE")
+	@$(RUN) submit $(NAME) $(OPTIONS) $(if $(KAGGLE)$(MESSAGE),--kaggle $(KAGGLE)) $(if $(MESSAGE),-m "$$MESSAGE")
 
 report: setup  ## write reports/NAME/report.html
 	@$(RUN) report $(NAME) $(OPTIONS)

@@ -32,8 +32,10 @@ def run(arguments: list[str] | None = None) -> int:
 
         execute(options)
     except PipelineError as error:
+        from pipeline.progress import shown
+
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return USER_FAULT
     except KeyboardInterrupt:
         print("\ninterrupted: the same command continues", file=sys.stderr)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from pipeline.config import check_config, value_at
+from pipeline.config import check_config, value_at, with_values
 from pipeline.errors import ConfigError, DataError, PipelineError
+from pipeline.files import file_sha256
+from pipeline.outputs import Publisher
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.samples import SOLUTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pipeline.competition import Competition
     from pipeline.config import Resolved
+    from pipeline.reading.folder import RawFiles
     from pipeline.runner import Runner
     from pipeline.settings import Config
     from pipeline.tables import Dataset
@@ -25,25 +29,35 @@ def check(competition: Competition, text: str, *, environment: Mapping[str, str]
     """Say everything that is wrong with config and data together. Raises ConfigError that lists it."""
     resolved, faults = check_config(text, file=competition.file.name, environment=environment, settings=settings)
     name, config = competition.name, resolved.config
-    found: list[str] = []
-    try:
-        found.append(_examine(competition, config))
-    except PipelineError as error:
-        faults += str(error).split("\n")
+    found = _examine(competition, config, faults)
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)} in {competition.file} and its data:"
         raise ConfigError("\n  ".join([count, *dict.fromkeys(faults)]))
-    say(f"{'check':<11} {'nothing wrong':<18} {found[0]}; next: make features train submit NAME={name}")
+    say(f"{'check':<11} {'nothing wrong':<18} {found}; next: make features train submit NAME={name}")
 
 
-def _examine(competition: Competition, config: Config) -> str:
-    """Read and type everything as the stages will, without keeping it."""
+def _examine(competition: Competition, config: Config, faults: list[str]) -> str:
+    """Read and type everything as the stages will, without keeping it; what is wrong joins the faults."""
+    folder, holdout = competition.raw(config.raw), config.holdout.share > 0
+    joins = []
+    for join in config.join:
+        if (folder / join.file).is_file():
+            joins.append(join)
+        else:
+            faults.append(f"{folder}: no {join.file!r}, which [[join]] file names")
+    try:
+        files = find_files(folder, config.files, [join.file for join in joins], holdout=holdout)
+        return _examine_files(files, with_values(config, {"join": [join.model_dump() for join in joins]}))
+    except PipelineError as error:
+        faults += str(error).split("\n")
+        return ""
+
+
+def _examine_files(files: RawFiles, config: Config) -> str:
     from pipeline.stages.ingest import ingest
     from pipeline.stages.preprocess import preprocess
     from pipeline.words import describe
 
-    joins = [join.file for join in config.join]
-    files = find_files(competition.raw(config.raw), config.files, joins, holdout=config.holdout.share > 0)
     dataset = ingest(
         read_tables(files, config.files),
         roles=config.roles,
@@ -84,6 +98,7 @@ def look_at_heldout(runner: Runner) -> None:
         dataset = cast("Dataset", runner.value("ingest"))
         if dataset.held_out is None:
             raise DataError(f"{raw}: there is a test file, so [holdout] sets nothing aside; nothing can be scored")
+        _check_made_of(runner, submission)
         actual = dict(zip(dataset.test_ids, dataset.held_out.tolist(), strict=True))
         solution, header = Solution("the held-out rows", actual), dataset.submission_header
     else:
@@ -94,6 +109,18 @@ def look_at_heldout(runner: Runner) -> None:
     looks.parent.mkdir(parents=True, exist_ok=True)
     look = score_heldout(solution, submission, header=header, metric=runner.config.metric, looks_file=looks)
     say(look.sentence)
+
+
+def _check_made_of(runner: Runner, submission: Path) -> None:
+    """Raise DataError unless the file is what was published from the data and rows that are held out now."""
+    entry = Publisher(submission.parent, root=runner.competition.root).record().get(submission.name, {})
+    artifacts = entry.get("artifacts")
+    is_current = isinstance(artifacts, dict) and artifacts.get("ingest") == runner.key("ingest")
+    if not is_current or entry.get("sha256") != file_sha256(submission):
+        raise DataError(
+            f"{submission}: it was not made from the files and settings there are now, so these held-out rows are not "
+            f"its own; run `make submit NAME={runner.competition.name}` first"
+        )
 
 
 def show_config(resolved: Resolved, *, origins: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cli import STAGE_COMMANDS
-from pipeline.competition import find_competition
+from pipeline.competition import check_name, find_competition
 from pipeline.config import load_config
 from pipeline.devices import resolve_compute
 from pipeline.errors import ConfigError
@@ -63,8 +63,9 @@ def _started(options: Options, root: Path) -> bool:
     from pipeline import starting
 
     if options.command == "init":
-        _fetch_where_it_is_a_sample(root / "data" / "raw" / options.name, root)
-        starting.init(root, options.name, target=options.target, overwrite=options.force)
+        _fetch_where_it_is_a_sample(root / "data" / "raw" / check_name(options.name), root)
+        files = starting.files_of(options.settings, fast=options.fast)
+        starting.init(root, options.name, files=files, target=options.target, overwrite=options.force)
         return True
     if options.kaggle is not None:
         starting.download(root, options.name, options.kaggle)
@@ -88,6 +89,10 @@ def _text_of(file: Path) -> str:
 def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
     if options.command in STAGE_COMMANDS:
+        if options.message and options.kaggle is None:
+            raise ConfigError(
+                "-m is what Kaggle shows beside an upload: it goes with --kaggle, which was not asked for"
+            )
         bring(runner, options.command)
         if options.kaggle is not None:
             from pipeline.uploading import upload

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 
 COMPETITIONS = "competitions"
+LONGEST_NAME = 100  # of a folder, with room for what is set before and behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,19 @@ class Competition:
         return self.folder(kind) / self.variant
 
     def raw(self, configured: str) -> Path:
-        """data/raw/NAME, or the folder that the config names."""
-        return self.root / "data" / "raw" / (configured or self.name)
+        """data/raw/NAME, or the folder that the config names. Raises ConfigError for a name that leaves data/raw."""
+        return self.root / "data" / "raw" / (check_name(configured, "`raw`: ") if configured else self.name)
 
 
-def check_name(name: str) -> str:
-    """The name itself, which becomes folders. Raises ConfigError for one that is no plain word."""
+def check_name(name: str, where: str = "") -> str:
+    """The name itself, which becomes folders. Raises ConfigError for one that is no plain word, or too long."""
+    if len(name.encode(errors="replace")) > LONGEST_NAME:
+        raise ConfigError(
+            f"{where}{name[:20]!r}… is no competition name: {len(name):,} letters, more than the {LONGEST_NAME} bytes "
+            f"that folders may have here; shorten it"
+        )
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{name!r} is no competition name: letters, digits, dots, dashes and underscores only")
+        raise ConfigError(f"{where}{name!r} is no competition name: letters, digits, dots, dashes and underscores only")
     return name
 
 

@@ -11,9 +11,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+LONGEST_LINE = 2000
+
+
 def say(line: str) -> None:
-    """One finished line on standard output."""
-    print(line, flush=True)
+    """One finished line on standard output; what a file's names hold sends no command to the terminal."""
+    print(shown(line), flush=True)
+
+
+def shown(text: str) -> str:
+    """The text without control characters (they are escaped), cut where it is endless; line breaks stay."""
+    lines = [line if line.isprintable() else _escaped(line) for line in text.split("\n")]
+    return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines)
+
+
+def _escaped(line: str) -> str:
+    return "".join(c if c.isprintable() or c in "\t\u00a0\u202f" else c.encode("unicode_escape").decode() for c in line)
 
 
 class Bar:
@@ -47,5 +60,5 @@ class Bar:
 
     def say(self, line: str) -> None:
         """A finished line that does not tear the bar."""
-        tqdm.write(line, file=sys.stdout)
+        tqdm.write(shown(line), file=sys.stdout)
         sys.stdout.flush()

@@ -65,7 +65,14 @@ class Holdout(Settings):
 
     share: float = Field(0.0, ge=0, lt=1, description="share of the rows; 0: a test file is expected")
     by: str = Field("", description="column to sort by, its largest values are set aside; empty: drawn at random")
+    group: str = Field("", description="column whose rows are set aside together: no value is on both sides")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="which draw")
+
+
+CalendarPart = Literal[
+    "year", "quarter", "month", "day", "day_of_week", "day_of_year", "week", "is_weekend", "hour", "minute",
+    "elapsed_days", "sin_year", "cos_year", "sin_day", "cos_day",
+]  # fmt: skip
 
 
 class Preprocess(Settings):
@@ -93,7 +100,7 @@ class Preprocess(Settings):
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
     max_levels: int = Field(1000, ge=2, description="a column with more levels is hashed instead of one-hot")
     hash_buckets: int = Field(64, ge=2, le=65536, description="columns that the levels of such a column share")
-    calendar: Names = Field(
+    calendar: Annotated[tuple[CalendarPart, ...], BeforeValidator(_as_tuple)] = Field(
         ("year", "month", "day", "day_of_week", "day_of_year", "hour", "elapsed_days"),
         description="columns made of each date; those that never vary are left out",
     )
@@ -126,8 +133,11 @@ class FoldSettings(Settings):
 
     @model_validator(mode="after")
     def _used_column(self) -> Self:
-        if self.column and self.kind not in ("grouped", "leave_one_group_out", "column"):
+        by_column = self.kind in ("grouped", "leave_one_group_out", "column")
+        if self.column and not by_column:
             raise ValueError(f'column = "{self.column}" is for kind grouped, leave_one_group_out or column; set one')
+        if by_column and not self.column:
+            raise ValueError(f'kind = "{self.kind}" needs column, the column of the group or of the fold; name it')
         return self
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 from pipeline.competition import COMPETITIONS, check_name
+from pipeline.config import load_config
 from pipeline.errors import ConfigError, DataError
 from pipeline.files import write_atomically
 from pipeline.progress import say
 from pipeline.reading.archive import unpack
-from pipeline.reading.folder import find_files, tables_in
+from pipeline.reading.folder import find_files, is_train, tables_in
 from pipeline.reading.table import read_table
 from pipeline.settings import Files
 from pipeline.stages.init import draft
@@ -18,6 +20,7 @@ from pipeline.tables import RawTables
 from pipeline.tabular.roles.guesses import guess_roles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline.tables import RawTable
@@ -36,7 +39,18 @@ def download(root: Path, name: str, slug: str) -> None:
     say(f"{'data':<11} {len(files)} files of {slug} in {folder}; next: make init NAME={name}")
 
 
-def init(root: Path, name: str, *, target: str = "", overwrite: bool = False) -> None:
+def files_of(settings: Sequence[str], *, fast: bool) -> Files:
+    """How files are read, from `--set files.…`. Raises ConfigError for anything else: a draft has no other settings."""
+    other = [text for text in settings if not text.lstrip().startswith("files.")]
+    if other or fast:
+        raise ConfigError(
+            f"init reads files and writes a config: of the settings it takes files.… alone, found "
+            f"{'--fast' if fast else '--set ' + other[0]}; set the others in the file that it writes"
+        )
+    return load_config("", file="--set", settings=settings).config.files
+
+
+def init(root: Path, name: str, *, files: Files, target: str = "", overwrite: bool = False) -> None:
     """Draft competitions/NAME.toml from the files in data/raw/NAME/, and print why each column got its role."""
     folder, config = root / "data" / "raw" / check_name(name), root / COMPETITIONS / f"{name}.toml"
     if config.exists() and not overwrite:
@@ -44,31 +58,56 @@ def init(root: Path, name: str, *, target: str = "", overwrite: bool = False) ->
             f"{config} is there already; edit it, or overwrite it: `python -m pipeline init {name} --force`"
         )
     _unpack_archives(folder)
-    raw = _read_all(folder)
+    raw = _read_all(folder, files)
     guesses = guess_roles(raw, folder_name=name, target=target)
     drafted = draft(guesses, name)
     for line in drafted.lines:
         say(line)
     config.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(config, _with_source(drafted.toml, folder).encode())
+    write_atomically(config, (_with_source(drafted.toml, folder) + _files_section(files)).encode())
     say(f"{'init':<11} {'written':<18} {config.relative_to(root)}")
     say(f"{'':<11} {'next':<18} look at it, then: make features train submit NAME={name}")
 
 
+def _files_section(files: Files) -> str:
+    given = {key: value for key, value in files.model_dump().items() if value != getattr(Files(), key)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+    return "\n".join(["", "[files]", *lines, ""]) if lines else ""
+
+
 def _unpack_archives(folder: Path) -> None:
-    """Unpack what Kaggle serves as one archive, where no table lies beside it."""
+    """Unpack what Kaggle serves as one archive, where no training file lies beside it."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; put the competition's files there, then run this again")
     archives = sorted(folder.glob("*.zip"))
-    if tables_in(folder) or not archives:
+    if any(is_train(path) for path in tables_in(folder)) or not archives:
         return
     for archive in archives:
         files = unpack(archive, folder)
         say(f"{'init':<11} {'unpacked':<18} {archive.name}: {len(files)} files")
+        _lift(files, folder)
 
 
-def _read_all(folder: Path) -> RawTables:
-    files = Files()
+def _lift(files: Sequence[Path], folder: Path) -> None:
+    """Move everything up where an archive holds one folder with all its files."""
+    parts = [file.relative_to(folder).parts for file in files]
+    if not parts or any(len(part) < 2 for part in parts) or len({part[0] for part in parts}) > 1:
+        return
+    inner = folder / parts[0][0]
+    moves = {file: folder.joinpath(*part[1:]) for file, part in zip(files, parts, strict=True)}
+    there = [target.name for target in moves.values() if target.exists()]
+    if there:
+        raise DataError(
+            f"{inner}: its files belong into {folder}, but {there[0]} is there already; move one of them away"
+        )
+    for file, target in moves.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    shutil.rmtree(inner)
+    say(f"{'init':<11} {'moved up':<18} {len(moves)} files out of {inner.name}/")
+
+
+def _read_all(folder: Path, files: Files) -> RawTables:
     found = find_files(folder, files, holdout=True)
     known = {found.train, found.test, found.sample}
     sides: dict[str, RawTable] = {}

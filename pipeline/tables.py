@@ -64,6 +64,7 @@ class RawTable:
     line_of: Callable[[int], int]  # zero-based row -> the line of the file on which it starts, counted from 1
     decimal: str = "."  # the decimal mark of its numbers, "." or ","
     notices: tuple[Notice, ...] = ()  # what reading noticed: separator, encoding, renamed headers
+    read_texts: Callable[[], pa.Table] | None = None  # the file again, all text, where an allowance made numbers
 
     @property
     def names(self) -> list[str]:
@@ -74,6 +75,11 @@ class RawTable:
     def rows(self) -> int:
         """Rows without the header."""
         return int(self.columns.num_rows)
+
+    def texts(self, name: str) -> pa.ChunkedArray:
+        """The cells of a column as they stand, also where they were read as numbers at once."""
+        again = self.read_texts() if self.read_texts is not None else self.columns
+        return again[name] if name in again.column_names else self.columns[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Column:
     name: str
     role: str  # "numeric", "categorical", "ordinal", "date" or "text"
     missing: tuple[str, ...]  # texts that mean a missing value
+    decimal: str = ""  # the decimal mark of its numbers, where it is not the file's
     removed: str = ""  # characters taken out of numbers: thousands separators, blanks, a unit
     levels: tuple[str, ...] = ()  # of an ordinal column, lowest first: they become 0, 1, 2, …
     formats: tuple[str, ...] = ()  # of a date column, tried in turn

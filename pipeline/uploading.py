@@ -26,6 +26,15 @@ def upload(runner: Runner, slug: str, message: str) -> None:
             f'which competition? add `kaggle = "its-slug"` to {competition.file.name}, or type --kaggle its-slug; the '
             f"slug is the last part of its address on kaggle.com"
         )
+    if runner.raw_files.test is None:
+        raise ConfigError(
+            f"{competition.file.name}: there is no test file, so submission.csv holds rows of train that were held "
+            f"out: nothing to upload; score it here: make heldout NAME={competition.name}"
+        )
+    if competition.variant:
+        raise ConfigError(
+            "--fast trains on a tenth of the rows: such a submission is not worth an upload; leave it out"
+        )
     folder = competition.outputs("reports")
     score = kaggle.submit(
         kaggle.competition_slug(slug), folder / "submission.csv", message or competition.name, on_progress=say

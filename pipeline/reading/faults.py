@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
+from pipeline.reading.archive import AGAIN
 from pipeline.reading.dialect import SEPARATORS
 from pipeline.reading.lines import records
 from pipeline.reading.source import text_fault
@@ -24,12 +25,12 @@ def table_fault(source: Source, header: Header, reason: str) -> DataError:
 def row_fault(source: Source, header: Header) -> DataError | None:
     """The first row with too few or too many fields, or a quote left open; None if every row is whole."""
     fields, separator = len(header.cells), header.dialect.separator
-    first: Record | None = None
+    first = last = None
     rows = wrong = longer = ended = 0
     try:
         with source.open_lines(skip=header.lines) as lines:
             for record in records(lines, separator, before=header.lines):
-                rows += 1
+                rows, last = rows + 1, record
                 if record.is_open or len(record.cells) != fields:
                     first = first or record
                     wrong += 1
@@ -57,9 +58,17 @@ def row_fault(source: Source, header: Header) -> DataError | None:
             f"the header"
         )
     return DataError(
-        f"{at}: {_fields(len(first.cells))}, the header has {fields}{_extent(first)}; correct that line: a {mark} "
-        f"within a text needs quotes around the text ({wrong} such {'row' if wrong == 1 else 'rows'} of {rows})"
+        f"{at}: {_fields(len(first.cells))}, the header has {fields}{_extent(first)}; "
+        f"{_remedy(first, fields, mark, is_last=first is last)} "
+        f"({wrong} such {'row' if wrong == 1 else 'rows'} of {rows})"
     )
+
+
+def _remedy(record: Record, fields: int, mark: str, *, is_last: bool) -> str:
+    if len(record.cells) > fields or record.line != record.last_line:
+        return f"correct that line: a {mark} within a text needs quotes around the text"
+    complete = f"complete that line: a missing cell still has its {mark}"
+    return f"there the file ends: {AGAIN} if it was cut short, or {complete}" if is_last else complete
 
 
 def _fields(count: int) -> str:

@@ -63,6 +63,11 @@ def tables_in(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
+def is_train(path: Path) -> bool:
+    """Whether a file's name says that it is the training file."""
+    return bool(ROLES["train"].fullmatch(_stem(path)))
+
+
 def find_files(folder: Path, files: Files, joins: Sequence[str] = (), *, holdout: bool = False) -> RawFiles:
     """Find each role's file: the one that [files] names, else the one whose name says so.
 

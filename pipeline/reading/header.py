@@ -57,10 +57,12 @@ def read_header(source: Source, files: Files) -> Header:
             return Header(dialect, cells, record.line, len(ended), sum(len(line.encode()) for line in ended), few)
         if is_whole:
             break
-    raise DataError(f"{source.path}: {_no_header(record)}")
+    raise DataError(f"{source.path}: {_no_header(record, is_whole=is_whole)}")
 
 
-def _no_header(record: Record | None) -> str:
+def _no_header(record: Record | None, *, is_whole: bool) -> str:
+    if record is None and not is_whole:
+        return f"no header ends within the first {HEAD_BYTES[-1]:,} bytes, expected column names; is it a table?"
     if record is None:
         return "nothing but blank lines, expected a table; was the download cut short?"
     return f"line {record.line}: the header has a quote that is never closed; close it, or double it if it is text"

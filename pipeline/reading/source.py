@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1 << 22
 MARK = codecs.BOM_UTF8
+ENCODING = "[files] encoding is that of every file: correct it, or save all of them as UTF-8"
 NEAR_BYTES = 1 << 16  # behind a byte that is not UTF-8 tell what it may be
 
 
@@ -166,12 +167,12 @@ def text_fault(source: Source) -> DataError | None:
             error = caught
             text = error.object[: error.start].decode(source.encoding, "ignore")
         except UnicodeError as caught:
-            return DataError(f"{source.path}: not {source.encoding} text ({caught}); correct [files] encoding")
+            return DataError(f"{source.path}: not {source.encoding} text ({caught}); {ENCODING}")
         above, nul, _ = text.partition("\0")
         try:
             ends.count(above.encode())
         except UnicodeError as caught:
-            return DataError(f"{source.path}: not {source.encoding} text ({caught}); correct [files] encoding")
+            return DataError(f"{source.path}: not {source.encoding} text ({caught}); {ENCODING}")
         if nul:
             return DataError(f"{source.path}: line {ends.total + 1}: a NUL byte, which no text has; {AGAIN}")
         if error is not None:
@@ -184,7 +185,7 @@ def _undecodable(source: Source, error: UnicodeDecodeError, fed: int, line: int)
     at = f"{source.path}: line {line}"
     byte = f"byte {error.object[error.start]:#04x} at {fed - len(error.object) + error.start:,}"
     if source.encoding != "utf-8":
-        return DataError(f"{at}: not {source.encoding}: {byte} ({error.reason}); correct [files] encoding")
+        return DataError(f"{at}: not {source.encoding}: {byte} ({error.reason}); {ENCODING}")
     if error.reason == "unexpected end of data":
         return DataError(f"{at}: not UTF-8: the last character is cut off ({byte}); {AGAIN}")
     # 0x80 to 0x9f are letters and quotes on Windows, control characters in latin-1

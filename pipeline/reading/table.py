@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
@@ -66,7 +67,13 @@ def read_table(path: Path, files: Files, allowance: Allowance | None = None) -> 
         notices.append(Notice(path.name, "every line ends with a separator: the empty last column was dropped", 1))
     if is_quoted:
         notices += _line_breaks(columns, path)
-    return RawTable(str(path), columns, lines, header.dialect.decimal, tuple(notices))
+    again = cache(partial(_read_again, source, header, names)) if numbers.names else None
+    return RawTable(str(path), columns, lines, header.dialect.decimal, tuple(notices), again)
+
+
+def _read_again(source: Source, header: Header, names: Sequence[str]) -> pa.Table:
+    """Every cell as text."""
+    return _read_text(source, header, names, Numbers((), ()))[0]
 
 
 def _columns_of_numbers(header: Header, names: Sequence[str], allowance: Allowance | None) -> Numbers:

@@ -40,6 +40,7 @@ class Checked:
     target: Floats  # of every row of the training file
     layout: Layout | None  # None where rows of train will be held out instead
     readings: Sequence[Reading]
+    notices: Sequence[Notice]  # of the target
 
 
 def ingest(
@@ -60,7 +61,9 @@ def ingest(
     """
     holdout = holdout or Holdout()
     raw, notices = join_sides(raw, join)
-    faults = list(role_faults(raw, roles, fold_column=fold_column, holdout_by=holdout.by))
+    if raw.test is not None and holdout.share:
+        notices.append(Notice(raw.test.file, "there is a test file: [holdout] sets nothing aside", 0))
+    faults = list(role_faults(raw, roles, fold_column=fold_column, holdout=holdout))
     if raw.test is None and not holdout.share:
         faults.append(f"{raw.train.file}: there is no test file; add one, or hold rows out: [holdout] share = 0.2")
     checked = _read(raw, roles, metric, faults)
@@ -72,7 +75,7 @@ def ingest(
     all_ids = ids_of(raw.train, roles)
     layout = checked.layout or _held_layout(raw, roles, all_ids, rows)
     train_ids = all_ids[rows.train]
-    train, test, useless = _without_useless(train, test, raw.train.file)
+    train, test, useless = _without_useless(train, test, raw.train.file, fold_column)
     kinds = {str(name): _kind(train[name]) for name in train.columns}
     dataset = Dataset(
         train=train,
@@ -91,6 +94,7 @@ def ingest(
         notices=(
             *_read_notices(raw),
             *notices,
+            *checked.notices,
             *dropped,
             *doubled_train_ids(train_ids, file=raw.train.file, id_column=roles.id),
             *(notice for reading in checked.readings for notice in reading.notices),
@@ -132,13 +136,14 @@ def _read(raw: RawTables, roles: Schema, metric: str, faults: list[str]) -> Chec
     faults += [found for found in tried if isinstance(found, str)]
     _raise(faults)
     assert target is not None
-    return Checked(target, layout, [found for found in tried if not isinstance(found, str)])
+    readings = [found for found in tried if not isinstance(found, str)]
+    return Checked(target[0], layout, readings, target[1])
 
 
-def _target(table: RawTable, roles: Schema, metric: str) -> Floats:
-    target = parse_target(table, roles)
+def _target(table: RawTable, roles: Schema, metric: str) -> tuple[Floats, list[Notice]]:
+    target, notices = parse_target(table, roles)
     check_target(target, table, roles.target, metric)
-    return target
+    return target, notices
 
 
 def _attempt_column(name: str, tables: Sequence[RawTable], roles: Schema) -> Reading | str:
@@ -197,16 +202,20 @@ def _without_repeated(
 
 
 def _without_useless(
-    train: pd.DataFrame, test: pd.DataFrame, file: str
+    train: pd.DataFrame, test: pd.DataFrame, file: str, fold_column: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Notice]]:
-    """Without columns that are empty, constant or equal to an earlier one; each is listed once."""
+    """Without columns that are empty, constant or equal to an earlier one; each is listed once.
+
+    The fold column may leave the features later on, so nothing else is dropped for being equal to it.
+    """
     empty = empty_columns(train)
     train, test = (frame.drop(columns=[notice.subject for notice in empty]) for frame in (train, test))
     if not len(train.columns):
         raise DataError(
             f"{file}: no feature column varies on the training rows: all are empty or constant; is the file whole?"
         )
-    equal = equal_columns(train, test)
+    beside = [name for name in train.columns if name != fold_column]
+    equal = equal_columns(train[beside], test[beside])
     train, test = (frame.drop(columns=[notice.subject for notice in equal]) for frame in (train, test))
     return train, test, [*empty, *equal]
 

@@ -94,7 +94,9 @@ def _is_dirty(guess: Guess) -> bool:
 def _is_dropped(guess: Guess, guesses: Guesses) -> bool:
     if guess.role in {"id", "target"}:
         return guess.listed
-    return guess.role in DROPPED and guess.column != guesses.id.value
+    # groups of which test brings others only: the column tells the folds apart, and nothing about a new row
+    is_apart = guesses.folds is not None and guess.column == guesses.folds.value
+    return (guess.role in DROPPED and guess.column != guesses.id.value) or is_apart
 
 
 def _of_columns(guesses: Guesses, key: str) -> Iterator[str]:

@@ -15,13 +15,13 @@ from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
 from pipeline.tabular.cells import Levels
 from pipeline.tabular.columns import apply_column
-from pipeline.tabular.features import UNKNOWN, encode, matrix_for
+from pipeline.tabular.features import MISSING, encode, matrix_for
 from pipeline.tabular.layout import check_test_ids, ids_of
 from pipeline.tabular.targets import to_target
 from pipeline.tabular.values import as_categories, made_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.settings import Preprocess, Schema
     from pipeline.tables import (
@@ -83,19 +83,28 @@ def prepare_rows(
     if missing:
         shown = ", ".join(missing[:8])
         raise DataError(f"{table.file}: {len(missing)} columns of the training data are missing: {shown}")
-    ids = ids_of(table, roles)
+    # without an id column the rows of the test file go by the sample's ids, here as in the submission
+    is_as_long = not roles.id and table.rows == len(dataset.test_ids)
+    ids = dataset.test_ids if is_as_long else ids_of(table, roles)
     check_test_ids(ids, table, roles.id)
     frame = _frame(columns, table)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], numbers, design.categorical, design.vocabulary)
-    unknown = (rows.codes == UNKNOWN).sum(axis=0)
-    notices = [
-        Notice(name, "rows with a level that training never saw", int(count))
-        for name, count in zip(design.categorical, unknown, strict=True)
-        if count
-    ]
+    notices = list(_unseen_levels(design, rows))
+    if is_as_long:
+        notices.append(Notice(table.file, "no id column is named: its rows go by the ids of the test rows", table.rows))
     return ids, rows, notices
+
+
+def _unseen_levels(design: Design, rows: Encoded) -> Iterator[Notice]:
+    # the vocabulary has the test file's levels too, so a known code does not mean that a network was trained on it
+    trained = design.rows.codes[: len(design.target)]
+    for position, name in enumerate(design.categorical):
+        seen = np.append(np.unique(trained[:, position]), MISSING)
+        count = int((~np.isin(rows.codes[:, position], seen)).sum())
+        if count:
+            yield Notice(name, "rows with a level that training never saw", count)
 
 
 def _frame(columns: Sequence[Column], table: RawTable) -> pd.DataFrame:

@@ -41,6 +41,11 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         fitted_rows, left_out = _without_gaps(fitted_rows, encoded)
         split = Folds(train=tuple(fitted_rows[:-1]), valid=split.valid)
     states = _fit_states(encoded, vocabulary, fitted_rows, preprocess)
+    if not (numbers or dataset.categorical):
+        raise ConfigError(
+            "no feature column is left for the matrix: dates become the parts that preprocess.calendar names and that "
+            "vary, and a column of folds is none; name more parts, or keep more columns"
+        )
     hashed = tuple(buckets_of(levels, preprocess) for levels in vocabulary)
     return Design(
         rows=encoded,
@@ -161,6 +166,9 @@ def _notices(
             notices.append(Notice(name, "constant on the training rows: its column is 0", len(dataset.target)))
         if state.log1p[position]:
             notices.append(Notice(name, "skewed: log(1 + x) is taken", len(dataset.target)))
+            below = int((encoded.numeric[:, position] < 0).sum())
+            if below:
+                notices.append(Notice(name, "numbers below 0, of which training has none, are taken as 0", below))
     return [*notices, *_level_notices(state, dataset, options)]
 
 

@@ -58,7 +58,14 @@ def is_date(column: pa.ChunkedArray) -> bool:
 
 
 def blank(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
-    """Null for the texts that mean a missing value, blanks around them not counted; no blanks around the others."""
+    """Null for the texts that mean a missing value, blanks around them not counted; no blanks around the others.
+
+    Of typed cells, NaN becomes null and truth values the texts that CSV files have for them.
+    """
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    if pa.types.is_boolean(column.type):
+        return pc.if_else(column, "True", "False")
     if not is_text(column):
         return column
     trimmed = pc.utf8_trim_whitespace(_plain(column))
@@ -100,33 +107,13 @@ def numbers_of(column: pa.ChunkedArray, *, decimal: str = ".", removed: str = ""
             if not pc.any(pc.is_nan(values)).as_py():
                 return _bounded(values.to_numpy(zero_copy_only=False))
     levels = levels_of(column)
-    plain = _plain_numbers(pa.array(levels.texts, pa.string()), decimal, removed)
+    plain = plain_numbers(pa.array(levels.texts, pa.string()), decimal, removed)
     known = plain.cast(pa.float64()).to_numpy(zero_copy_only=False)
     wrong = plain.is_null().to_numpy(zero_copy_only=False)
     cells = np.append(wrong, False)[levels.codes]
     first = int(np.argmax(cells)) if cells.any() else -1
     bounded = _bounded(np.append(known, np.nan)[levels.codes])
     return Numbers(bounded.values, levels.texts[wrong], int(cells.sum()), first, bounded.boundless)
-
-
-def removable(texts: Texts, decimal: str) -> str:
-    """Characters that make numbers of these texts once they are gone: a thousands mark, a unit, or both.
-
-    Those that leave the fewest texts over; "" unless at least half of the texts become numbers.
-    """
-    few = texts[spread_rows(len(texts), LOOKED_AT)]
-    cells = pa.array(few, pa.string())
-    best, fewest = "", len(few) // 2 + 1
-    for mark in ("", *(mark for mark in THOUSANDS if mark != decimal)):
-        for unit in ("", *UNITS):
-            if not mark + unit:
-                continue
-            left = _plain_numbers(cells, decimal, mark + unit).null_count
-            if left < fewest:
-                best, fewest = mark + unit, left
-            if not fewest:
-                return best
-    return best
 
 
 def spread_rows(rows: int, most: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -151,14 +138,14 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string()) if pa.types.is_dictionary(kind) or pa.types.is_string_view(kind) else column
 
 
-def _plain_numbers(texts: pa.Array, decimal: str, removed: str) -> pa.Array:
+def plain_numbers(texts: pa.Array, decimal: str, removed: str) -> pa.Array:
     """The texts as numbers with a point, null where one is no number."""
     for unit in (mark for mark in removed if mark in UNITS):
         texts = pc.replace_substring_regex(texts, rf"^([+-]?){re.escape(unit)}{BLANK}", r"\1")
         texts = pc.replace_substring_regex(texts, rf"{BLANK}{re.escape(unit)}$", "")
     for mark in (mark for mark in removed if mark not in UNITS):
         escaped, point = re.escape(mark), re.escape(decimal)
-        grouped = pc.match_substring_regex(texts, rf"^[+-]?\d{{1,3}}({escaped}\d{{3}})+({point}\d+)?$")
+        grouped = pc.match_substring_regex(texts, rf"^[+-]?[1-9]\d{{0,2}}({escaped}\d{{3}})+({point}\d+)?$")
         kept = pc.or_(grouped, pc.invert(pc.match_substring(texts, mark)))
         texts = pc.replace_substring(pc.if_else(kept, texts, NOTHING), mark, "")
     if decimal != ".":

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import DataError
 from pipeline.tables import Column, Notice
-from pipeline.tabular.cells import LOOKED_AT, blank, is_date, is_text, levels_of, numbers_of, removable, spread_rows
+from pipeline.tabular.cells import LOOKED_AT, blank, is_date, is_text, levels_of, numbers_of, spread_rows
+from pipeline.tabular.notation import how_written, removable
 from pipeline.tabular.values import STRAY_SHARE, check_type, instants, place_of, values_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.tabular.values import Values
 
     Cells = Sequence[pa.ChunkedArray]  # one for each table
+
+ZONED = r"\d:\d.*(Z|[+-]\d\d:?\d\d)$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def read_column(name: str, tables: Sequence[RawTable], roles: Schema) -> Reading
     levels = roles.ordinal.get(name, ())
     # a text that is listed as a level is one, whatever it means elsewhere
     missing = tuple(text for text in missing if text not in levels)
-    cells = [blank(table.columns[name], missing) for table in tables]
+    cells = _alike(name, tables, missing)
     for table, own in zip(tables, cells, strict=True):
         check_type(name, table, own)
     if name in roles.ordinal:
@@ -77,6 +80,21 @@ def read_column(name: str, tables: Sequence[RawTable], roles: Schema) -> Reading
     if name in roles.categorical or (name not in roles.numeric and not _may_be_numbers(tables, cells)):
         return _levels(Column(name, "categorical", missing), tables, cells)
     return _numbers(Column(name, "numeric", missing), tables, cells, is_declared=name in roles.numeric)
+
+
+def _alike(name: str, tables: Sequence[RawTable], missing: Sequence[str]) -> list[pa.ChunkedArray]:
+    """Blanked cells of each table; texts in all of them where one holds texts that are no numbers.
+
+    A file read as numbers at once has lost how they were written, by which levels are told apart.
+    """
+    cells = [blank(table.columns[name], missing) for table in tables]
+    texts = [(table, own) for table, own in zip(tables, cells, strict=True) if is_text(own)]
+    if len(texts) in {0, len(cells)} or not any(numbers_of(c, decimal=t.decimal).wrong_cells for t, c in texts):
+        return cells
+    return [
+        own if is_text(own) or table.read_texts is None else blank(table.texts(name), missing)
+        for table, own in zip(tables, cells, strict=True)
+    ]
 
 
 def apply_column(column: Column, table: RawTable) -> Mapping[str, Values]:
@@ -93,8 +111,13 @@ def _declared(column: Column, tables: Sequence[RawTable], cells: Cells) -> Readi
 def _dates(column: Column, tables: Sequence[RawTable], cells: Cells) -> Reading:
     read = [instants(column, table, own) for table, own in zip(tables, cells, strict=True)]
     stray = sum(count for _, count in read)
-    notices = (Notice(column.name, "texts that are no date count as missing", stray),) if stray else ()
-    return Reading(column, tuple({column.name: values} for values, _ in read), notices)
+    notices = [Notice(column.name, "texts that are no date count as missing", stray)] if stray else []
+    zoned = sum(int(pc.sum(pc.match_substring_regex(own, ZONED)).as_py() or 0) for own in cells if is_text(own))
+    if zoned:
+        bare = _present(cells) - zoned - stray
+        mixed = f"; {bare} without one among them are taken as UTC too" if bare else ""
+        notices.append(Notice(column.name, f"instants with a zone or an offset became UTC{mixed}", zoned))
+    return Reading(column, tuple({column.name: values} for values, _ in read), tuple(notices))
 
 
 def _levels(column: Column, tables: Sequence[RawTable], cells: Cells) -> Reading:
@@ -111,13 +134,14 @@ def _numbers(column: Column, tables: Sequence[RawTable], cells: Cells, *, is_dec
     """Numbers, whole or nearly; otherwise levels."""
     name, notices = column.name, []
     read = [numbers_of(own, decimal=table.decimal) for table, own in zip(tables, cells, strict=True)]
-    wrong = np.concatenate([numbers.wrong for numbers in read])
-    removed = removable(wrong, tables[0].decimal) if len(wrong) else ""
-    if removed:
-        column = replace(column, removed=removed)
-        read = [numbers_of(own, decimal=t.decimal, removed=removed) for t, own in zip(tables, cells, strict=True)]
-        taken = " and ".join(map(repr, removed))
-        notices.append(Notice(name, f"read as numbers, {taken} in them taken out", _present(cells)))
+    written = how_written(read, _present(cells), tables[0].decimal)
+    if written is not None:
+        column = replace(column, removed=written.removed, decimal=written.decimal)
+        read = [
+            numbers_of(own, decimal=written.decimal or table.decimal, removed=written.removed)
+            for table, own in zip(tables, cells, strict=True)
+        ]
+        notices.append(Notice(name, written.text, written.cells))
     if strays := _strays(tables, cells, read):
         if is_declared and strays.are_many:
             raise DataError(

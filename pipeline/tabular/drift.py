@@ -287,6 +287,6 @@ def levels_apart(dataset: Dataset) -> list[Finding]:
         if by_chance > RARE_BY_CHANCE or counts.index.isin(others).any():
             continue
         text = f"train and test share no value of {name!r}: {len(counts):,} in train, {len(others):,} others in test"
-        remedy = f"{group_line(name)} (it is no feature then), or {drop_line([name])}"
+        remedy = f"{drop_line([name])}; where its values are groups, also {group_line(name)}"
         findings.append(Finding("nothing in common", (name,), text, remedy, "warning"))
     return findings

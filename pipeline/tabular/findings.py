@@ -41,7 +41,7 @@ def drop_line(columns: Sequence[str]) -> str:
 
 def group_line(column: str) -> str:
     """The lines that keep equal values of a column in one fold."""
-    return f'[folds] kind = "grouped", column = {json.dumps(column, ensure_ascii=False)}'
+    return f'under [folds]: kind = "grouped" and column = {json.dumps(column, ensure_ascii=False)}'
 
 
 def spread_rows(rows: int, most: int = MOST_ROWS) -> Integers:
@@ -93,7 +93,7 @@ def order_of_ids(ids: Texts) -> Floats:
     found = texts.str.extract(r"^\D*(\d{1,15})\D*$", expand=False)
     if found.notna().all():
         return found.to_numpy().astype(np.float64)
-    return np.unique(texts.to_numpy(dtype=str), return_inverse=True)[1].astype(np.float64)
+    return pd.factorize(texts, sort=True)[0].astype(np.float64)  # a numpy text array is as wide as its longest
 
 
 def row_keys(frame: pd.DataFrame) -> Integers:

@@ -75,30 +75,32 @@ def submission_layout(raw: RawTables, roles: Schema, test_ids: Texts) -> Layout:
     Where no id column is named, the sample's rows are those of the test file in order. Raises DataError where sample
     and test disagree.
     """
-    sample = raw.sample
+    sample = raw.sample if raw.test is not None else None  # a sample speaks of test rows, not of held-out ones
     if sample is None:
         header = (roles.id or "row", roles.target)
         text = f"no sample submission was found; the header is {' and '.join(header)}"
         return Layout(header, test_ids, test_ids, (Notice("sample_submission", text, 0),))
-    if len(sample.names) != 2 or (roles.id and sample.names[0] != roles.id):
+    several = roles.target in sample.names[1:] and len(sample.names) > 2
+    if (len(sample.names) != 2 and not several) or (roles.id and sample.names[0] != roles.id):
         key = repr(roles.id) if roles.id else "an id"
-        several = len(sample.names) > 2 and set(sample.names[1:]) <= set(raw.train.names)
-        remedy = (
-            f"Foldpack predicts one target at a time: keep the column of {roles.target!r} alone in a copy, named under "
-            f"[files] sample"
-            if several
-            else "correct the file or [schema] id"
-        )
         raise DataError(
-            f"{sample.file}: expected two columns, {key} and a prediction, found {', '.join(sample.names)}; {remedy}"
+            f"{sample.file}: expected two columns, {key} and a prediction, found {', '.join(sample.names)}; "
+            f"correct the file or [schema] id"
         )
-    header, sample_ids = (sample.names[0], sample.names[1]), texts_of(sample.columns[sample.names[0]])
+    header = (sample.names[0], roles.target if several else sample.names[1])
+    sample_ids = texts_of(sample.columns[sample.names[0]])
     wanted = pd.Index(sample_ids)
     if wanted.has_duplicates:
         twice = wanted[wanted.duplicated()][0]
         raise DataError(f"{sample.file}: id {twice!r} stands there twice; every test row needs one line")
     test_file = raw.test.file if raw.test is not None else "the held-out rows"
     notices = _agreement(sample, sample_ids, test_ids, test_file, roles)
+    if several:
+        text = (
+            f"wants {len(sample.names) - 1} predictions a row; this submission holds {roles.target!r} alone: train "
+            f"each target with a TOML of its own and put the columns side by side before uploading"
+        )
+        notices = (*notices, Notice(sample.file, text, len(sample.names) - 1))
     return Layout(header, sample_ids, test_ids if roles.id else sample_ids, notices)
 
 

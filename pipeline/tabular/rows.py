@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.tables import Notice
-from pipeline.tabular.cells import Levels, spread_rows
+from pipeline.tabular.cells import Levels, levels_of, spread_rows
 from pipeline.tabular.columns import read_column
+from pipeline.tabular.dates import find_formats
 
 if TYPE_CHECKING:
     from pipeline.settings import Holdout, Schema
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     Sortable = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 FEWEST_ROWS = 6  # a tenth of a small table would leave two folds nothing
+SORTS_AS_TEXT = ("%Y-%m", "%Y/%m", "%Y%m")  # dates in these formats come in the order of the alphabet
 EARLIEST = np.datetime64(-(2**62), "us")
 
 
@@ -42,6 +45,7 @@ def choose_rows(raw: RawTables, target: Floats, roles: Schema, holdout: Holdout)
         is_held = _held_out(raw.train, rows, holdout, roles)
         rows, held = rows[~is_held], rows[is_held]
         how = f"those with the largest {holdout.by!r}" if holdout.by else "drawn at random"
+        how += f", whole values of {holdout.group!r}" if holdout.group else ""
         text = f"there is no test file: rows held out of training in its place, {how}"
         notices.append(Notice(file, text, len(held)))
     if roles.row_share < 1:
@@ -58,11 +62,32 @@ def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) 
             f"more rows, or lower [holdout] share"
         )
     if holdout.by:
-        order = np.argsort(_sort_key(holdout.by, table, roles)[rows], kind="stable")
+        key = _sort_key(holdout.by, table, roles)[rows]
+        held[key >= np.sort(key)[-count]] = True  # rows with equal values stay together
     else:
-        order = np.random.default_rng(holdout.seed).permutation(len(rows))
-    held[order[-count:]] = True
+        held[np.random.default_rng(holdout.seed).permutation(len(rows))[:count]] = True
+    if holdout.group:
+        held = _whole_groups(held, table, rows, holdout, count)
+    if held.all():
+        raise DataError(
+            f"{table.file}: every row would be held out: {holdout.by or holdout.group!r} has too few distinct values; "
+            f"lower [holdout] share, or name another column"
+        )
     return held
+
+
+def _whole_groups(held: Booleans, table: RawTable, rows: Integers, holdout: Holdout, count: int) -> Booleans:
+    """As many whole groups, drawn at random or, with `by`, those with the latest row, until `count` rows are held."""
+    groups = levels_of(table.columns[holdout.group]).codes[rows]
+    order = np.random.default_rng(holdout.seed).permutation(groups.max() + 2)
+    if holdout.by:
+        held_share = np.bincount(groups + 1, weights=held, minlength=len(order)) / np.bincount(
+            groups + 1, minlength=len(order)
+        ).clip(min=1)
+        order = np.argsort(-held_share, kind="stable")
+    sizes = np.bincount(groups + 1, minlength=len(order))[order]
+    chosen = order[: np.searchsorted(np.cumsum(sizes), count) + 1]
+    return np.isin(groups + 1, chosen)
 
 
 def _sort_key(name: str, table: RawTable, roles: Schema) -> Sortable:
@@ -71,7 +96,13 @@ def _sort_key(name: str, table: RawTable, roles: Schema) -> Sortable:
     reading = read_column(name, [table], roles.model_copy(update={"text": ()}))
     own = reading.tables[0][name]
     if isinstance(own, Levels):
-        rank = np.argsort(np.argsort(own.texts.astype(str)))
+        guess = find_formats(table.texts(name))
+        if guess is not None and not all(code.startswith(SORTS_AS_TEXT) for code in guess.formats):
+            raise DataError(
+                f"{table.file}: column {name!r}, which [holdout] by names, holds dates such as {str(own.texts[0])!r}; "
+                f"name their format so that they sort by time: [schema.dates] {name} = {list(guess.formats)}"
+            )
+        rank = pd.Series(own.texts, dtype=object).rank().to_numpy()
         return np.append(rank, -1)[own.codes]
     if own.dtype.kind == "M":
         return np.where(np.isnat(own), EARLIEST, own)

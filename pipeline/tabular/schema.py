@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import DataError
-from pipeline.tables import Allowance
-from pipeline.tabular.cells import blank, is_text, numbers_of, removable
+from pipeline.settings import Holdout
+from pipeline.tables import Allowance, Notice
+from pipeline.tabular.cells import blank, is_text, numbers_of
 from pipeline.tabular.metrics import metric_named
+from pipeline.tabular.notation import how_written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from pipeline.settings import Schema
     from pipeline.tables import Floats, RawTable, RawTables
 
+NO_HOLDOUT = Holdout()
 ROLE_LISTS = ("numeric", "categorical", "ordinal", "dates", "text", "drop")
 
 
-def role_faults(raw: RawTables, roles: Schema, *, fold_column: str = "", holdout_by: str = "") -> Iterator[str]:
+def role_faults(
+    raw: RawTables, roles: Schema, *, fold_column: str = "", holdout: Holdout = NO_HOLDOUT
+) -> Iterator[str]:
     """Say, sentence by sentence, which named columns are not there, and where train and test differ."""
     train, test = raw.train, raw.test
     names = train.names
@@ -33,7 +37,8 @@ def role_faults(raw: RawTables, roles: Schema, *, fold_column: str = "", holdout
         yield f"{test.file}: no column {roles.id!r}, which [schema] id names; {nearest(roles.id, test.names)}"
     if roles.target not in names:
         yield f"{train.file}: no column {roles.target!r}, which [schema] target names; {nearest(roles.target, names)}"
-    for name, key in ((fold_column, "[folds] column"), (holdout_by, "[holdout] by")):
+    named = ((fold_column, "[folds] column"), (holdout.by, "[holdout] by"), (holdout.group, "[holdout] group"))
+    for name, key in named:
         if name and name not in names:
             yield f"{train.file}: no column {name!r}, which {key} names; {nearest(name, names)}"
     known = {*names, *(test.names if test is not None else ())}
@@ -96,17 +101,25 @@ def nearest(name: str, columns: Sequence[str]) -> str:
     return f"the file has {shown}"
 
 
-def parse_target(table: RawTable, roles: Schema) -> Floats:
-    """The target as float64, NaN where missing. Raises DataError at the first text that is not a finite number."""
+def parse_target(table: RawTable, roles: Schema) -> tuple[Floats, list[Notice]]:
+    """The target as float64, NaN where missing, and how it was written.
+
+    Raises DataError at the first text that is not a finite number.
+    """
     column = blank(table.columns[roles.target], roles.missing_in.get(roles.target, roles.missing))
     kind = column.type
-    if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-    elif not (is_text(column) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
+    if not (
+        is_text(column)
+        or pa.types.is_floating(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_null(kind)
+    ):
         raise DataError(f"{table.file}: target {roles.target!r} is of type {kind}, expected numbers")
     numbers = numbers_of(column, decimal=table.decimal)
-    if numbers.wrong_cells and (removed := removable(numbers.wrong, table.decimal)):
-        numbers = numbers_of(column, decimal=table.decimal, removed=removed)
+    written = how_written([numbers], len(column) - column.null_count, table.decimal)
+    if written is not None:
+        numbers = numbers_of(column, decimal=written.decimal or table.decimal, removed=written.removed)
     present = ~column.is_null().to_numpy()
     target: Floats = np.array(numbers.values)
     wrong = present & ~np.isfinite(target)
@@ -117,7 +130,7 @@ def parse_target(table: RawTable, roles: Schema) -> Floats:
             f"{table.file}: line {table.line_of(row)}: target {roles.target!r} is {str(column[row])!r}, expected a "
             f"finite number ({count} such rows){few if count == int(present.sum()) else '; correct or blank it'}"
         )
-    return target
+    return target, [Notice(roles.target, written.text, written.cells)] if written is not None else []
 
 
 def check_target(target: Floats, table: RawTable, name: str, metric: str) -> None:

@@ -104,7 +104,7 @@ def _numbers(column: Column, table: RawTable, cells: pa.ChunkedArray) -> Floats:
             f"{table.file}: column {column.name!r} is of type {cells.type}, but the training rows have numbers there; "
             f"save it as numbers"
         )
-    numbers = numbers_of(cells, decimal=table.decimal, removed=column.removed)
+    numbers = numbers_of(cells, decimal=column.decimal or table.decimal, removed=column.removed)
     if numbers.wrong_cells:
         row = numbers.first_wrong
         raise DataError(

@@ -9,6 +9,8 @@ from pipeline.reading.dialect import find_dialect
 from pipeline.reading.table import read_table
 from pipeline.settings import Files
 
+ALL = "[files] encoding is that of every file: correct it, or save all of them as UTF-8"
+
 
 def read(tmp_path, content, *, name="t.csv", **settings):
     file = tmp_path / name
@@ -179,12 +181,12 @@ def test_the_bad_byte_is_found_wherever_it_stands(tmp_path, rows):
         (
             "cp1252",
             b"a,b\n1,\x81\n",
-            "F: line 2: not cp1252: byte 0x81 at 6 (character maps to <undefined>); correct [files] encoding",
+            f"F: line 2: not cp1252: byte 0x81 at 6 (character maps to <undefined>); {ALL}",
         ),
         (
             "utf-16",
             b"a,b\n1,2\n",
-            "F: not utf-16 text (UTF-16 stream does not start with BOM); correct [files] encoding",
+            f"F: not utf-16 text (UTF-16 stream does not start with BOM); {ALL}",
         ),
         ("latin-1", b"a\n1\n\0\n", "F: line 3: a NUL byte, which no text has; download it again"),
     ],

@@ -148,8 +148,22 @@ def test_a_file_that_changed_since_has_no_lines(tmp_path):
         (
             b"a,b\n1,2\n\n3\n4,5\n6\n",
             (
-                "F: line 4: 1 field, the header has 2; correct that line: a comma within a text needs quotes around "
-                "the text (2 such rows of 4)"
+                "F: line 4: 1 field, the header has 2; complete that line: a missing cell still has its comma "
+                "(2 such rows of 4)"
+            ),
+        ),
+        (
+            b"a,b,c\n1,2,3\n4,5",
+            (
+                "F: line 3: 2 fields, the header has 3; there the file ends: download it again if it was cut short, or "
+                "complete that line: a missing cell still has its comma (1 such row of 2)"
+            ),
+        ),
+        (
+            b'a,b,c\n1,"2\n3",4\n5,"6\n7"\n8,9,0\n',
+            (
+                "F: line 4: 2 fields, the header has 3 (quotes make it go on to line 5); correct that line: a comma "
+                "within a text needs quotes around the text (1 such row of 3)"
             ),
         ),
         (

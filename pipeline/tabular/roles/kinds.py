@@ -145,7 +145,9 @@ def high_cardinality(look: Look, _scene: Scene) -> Found | None:
 
 def categorical(look: Look, _scene: Scene) -> Found | None:
     """Texts that repeat."""
-    return Found("categorical", f"{look.distinct} distinct texts on {look.rows} rows, such as {look.shown()}")
+    evidence = f"{look.distinct} distinct texts on {look.rows} rows, such as {look.shown()}"
+    # nearly all are numbers, and would be read as such if the config said nothing
+    return Found("categorical", evidence, listed=look.number_share >= 1 - STRAY_SHARE)
 
 
 def _named_numbers(look: Look) -> Found | None:

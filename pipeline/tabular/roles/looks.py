@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import DataError
 from pipeline.settings import Schema
-from pipeline.tabular.cells import blank, is_date, is_text, numbers_of, removable, spread_rows
+from pipeline.tabular.cells import blank, is_date, is_text, numbers_of, spread_rows
+from pipeline.tabular.notation import removable
 
 if TYPE_CHECKING:
     from pipeline.tables import Booleans, Floats, Integers, RawTable, RawTables, Texts

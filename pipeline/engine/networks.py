@@ -70,9 +70,7 @@ def padded(tensors: Sequence[Tensor], network: Network) -> list[Tensor]:
 
 def true_tensors(tensors: Sequence[Tensor], network: Network) -> list[Tensor]:
     """What is left of one network's padded tensors without the padding."""
-    return [
-        tensor[:n_in, :n_out] for tensor, (n_in, n_out) in zip(tensors, layer_shapes(network), strict=True)
-    ]
+    return [tensor[:n_in, :n_out] for tensor, (n_in, n_out) in zip(tensors, layer_shapes(network), strict=True)]
 
 
 def linear(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
@@ -88,4 +86,9 @@ def predict(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> Tensor
     """Outputs [R] of one network (tensors without the model axis) on a matrix [R, D]."""
     stacked = [tensor[None] for tensor in tensors]
     chunks = [forward(network, stacked, chunk[None])[0] for chunk in torch.split(rows, ROWS_AT_A_TIME)]
-    return torch.cat(chunks) if chunks else rows.new_zeros(0)
+    return answers(network, torch.cat(chunks) if chunks else rows.new_zeros(0))
+
+
+def answers(network: Network, outputs: Tensor) -> Tensor:
+    """What outputs say of the target: themselves, or their exponential under a log link."""
+    return torch.exp(outputs) if network.link == "log" else outputs

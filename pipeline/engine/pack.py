@@ -14,9 +14,9 @@ import torch
 
 from pipeline.engine.draws import DropoutDraws, permutations, stream
 from pipeline.engine.gradients import PackedGradients
-from pipeline.engine.init import initial_tensors
+from pipeline.engine.init import DATA_DRIVEN, initial_tensors, sample_places, unit_variance
 from pipeline.engine.losses import LOSSES
-from pipeline.engine.networks import forward, layer_shapes, padded
+from pipeline.engine.networks import answers, forward, layer_shapes, padded
 from pipeline.engine.optimizers import PackedOptimizer
 from pipeline.engine.schedules import rates
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.engine.packing import Assignment
     from pipeline.tables import Floats, Integers, Network
 
+SAMPLED_ROWS = 256  # of each job, for a data-driven initialisation
 ROW_ORDER, DROPOUT = 2, 3  # purposes in a job's stream of draws; 1 is the initialisation
 
 
@@ -96,8 +97,10 @@ class PackState:
         self.loss_sum = torch.cat([self.loss_sum, self.loss_sum.new_zeros(len(positions))])
         rules, table = [job.rule for job in fresh], rate_table(fresh)
         if self.optimizer is None or self.gradients is None:
-            self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=self.device.type == "cpu")
-            self.gradients = PackedGradients([job.gradient for job in fresh], self.loss_sum)
+            weights_only = [] if fresh[0].decay_biases else [1.0, 0.0] * (len(self.tensors) // 2)
+            on_cpu = self.device.type == "cpu"
+            self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=on_cpu, decay_factors=weights_only)
+            self.gradients = PackedGradients([job.gradient for job in fresh], self.loss_sum, weights_only)
         else:
             self.optimizer.add(self.tensors, rules, table)
             self.gradients.add([job.gradient for job in fresh])
@@ -160,7 +163,7 @@ class PackState:
             forward(self.network, tensors, gather(self.data.matrix, part), product=self.data.product)
             for part in torch.split(index, width, dim=1)
         ]
-        found = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
+        found = answers(self.network, torch.cat(parts, dim=1)).cpu().numpy().astype(np.float64)
         return [own[: len(r)] for own, r in zip(found, rows, strict=True)]
 
     def remember(self, places: Integers) -> None:
@@ -206,10 +209,20 @@ class PackState:
         total = [t.new_zeros(len(fresh), *t.shape[1:]) for t in self.best]
         for network, places in found.items():
             keys = torch.tensor([fresh[i].key for i in places], device=self.device)
-            own = padded(initial_tensors(network, keys, self.dtype), self.network)
+            drawn = initial_tensors(network, keys, self.dtype)
+            if network.init == DATA_DRIVEN:
+                drawn = unit_variance(network, drawn, self._sampled(keys, [fresh[i].train_rows for i in places]))
+            own = padded(drawn, self.network)
             for whole, part in zip(total, own, strict=True):
                 whole[places] = part
         return total
+
+    def _sampled(self, keys: Tensor, rows: Sequence[Integers]) -> Tensor:
+        """A few of each job's own training rows [M, S, D], the same ones in any company."""
+        lengths = torch.tensor([len(own) for own in rows], device=self.device)
+        table = padded_rows(rows, int(lengths.max()), self.device)
+        index = table.gather(1, sample_places(keys, lengths, SAMPLED_ROWS))
+        return gather(self.data.matrix, index).to(self.dtype)
 
     def _describe(self) -> None:
         """What follows from which networks are here."""

@@ -45,12 +45,14 @@ class Assignment:
     restore_best: bool
     loss_parameter: float | None = None  # None: the loss's own default
     gradient: GradientRule = NO_RULE
+    decay_biases: bool = True  # false: weight decay and the L1 penalty leave biases alone
 
     @property
     def graph(self) -> tuple[object, ...]:
         """What splits packs: everything that changes the program of a step, but not the width of its layers."""
         network = self.network
-        return (network.inputs, len(network.hidden), network.activation, self.batch_size, self.loss, self.rule.kind)
+        of_network = (network.inputs, len(network.hidden), network.activation, network.link)
+        return (*of_network, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
 
     @property
     def steps_per_epoch(self) -> int:

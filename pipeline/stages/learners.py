@@ -8,61 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.networks import predict
-from pipeline.engine.optimizers import Rule
 from pipeline.engine.pack import Data
-from pipeline.engine.packing import Assignment, plan_packs
-from pipeline.engine.schedules import Schedule
-from pipeline.tables import Network
+from pipeline.engine.packing import plan_packs
+from pipeline.stages.assignments import assignment_of
 from pipeline.tabular.features import matrix_for
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network, to_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pipeline.engine.fit import Fitted
     from pipeline.runtime import Checkpoint, Runtime
-    from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Floats, Integers, Job, Singles, TargetState
+    from pipeline.stages.assignments import Candidate
+    from pipeline.tables import Design, Floats, Integers, Job, Network, Singles, TargetState
 
 DTYPES = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}  # of weights, targets, predictions
 PRODUCTS = {"bf16": torch.bfloat16}  # of products with hidden weights, where that is another
 TRAIN_CURVE_POINTS = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One set of hyperparameters."""
-
-    model: Model
-    train: Train
-
-
-def hidden_widths(model: Model) -> tuple[int, ...]:
-    """The hidden layers that are built: none for a linear model."""
-    if model.kind == "linear":
-        return ()
-    return model.hidden or (model.width,) * model.depth
-
-
-def network_of(candidate: Candidate, design: Design) -> Network:
-    """The shape that a candidate builds on this design."""
-    model = candidate.model
-    return Network(len(design.columns), hidden_widths(model), model.activation, model.init, model.init_scale)
-
-
-def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
-    """Replace dotted keys of [model] and [train]; a searched width or depth overrides an explicit `hidden`."""
-    sections = {"model": candidate.model.model_dump(), "train": candidate.train.model_dump()}
-    for key, value in values.items():
-        section, leaf = key.split(".")
-        sections[section][leaf] = value
-        if key in ("model.width", "model.depth"):
-            sections["model"]["hidden"] = ()
-    return Candidate(type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +78,7 @@ def fit_networks(
     blocks: Blocks,
 ) -> list[Fitted]:
     """Train every job, packed; results in the order of `jobs`. Finished packs are kept."""
-    assignments = [_assignment(design, candidates[job.candidate], job, blocks) for job in jobs]
+    assignments = [assignment_of(design, candidates[job.candidate], job, blocks.start[job.fold]) for job in jobs]
     device = torch.device(runtime.compute.device)
     torch.set_num_threads(runtime.compute.threads)
     packs = plan_packs(assignments, on_gpu=device.type != "cpu", pack_size=candidates[0].train.pack_size)
@@ -157,30 +122,3 @@ def outputs_of(network: Network, tensors: Sequence[Singles], rows: torch.Tensor)
     """Raw outputs [R] of one network on a matrix [R, D], float64."""
     stacked = [torch.from_numpy(tensor).to(rows.device, rows.dtype) for tensor in tensors]
     return predict(network, stacked, rows).cpu().numpy().astype(np.float64)
-
-
-def _assignment(design: Design, candidate: Candidate, job: Job, blocks: Blocks) -> Assignment:
-    train, start = candidate.train, blocks.start[job.fold]
-    refit = job.fold == design.folds.count
-    return Assignment(
-        key=job_key(job.seed, job.fold),
-        network=network_of(candidate, design),
-        train_rows=(design.refit_rows if refit else design.folds.train[job.fold]) + start,
-        valid_rows=(design.refit_rows[:0] if refit else design.folds.valid[job.fold]) + start,
-        rule=Rule(
-            kind="adam",
-            decoupled=train.optimizer == "adamw",
-            weight_decay=train.weight_decay,
-            beta1=train.beta1,
-            beta2=train.beta2,
-            epsilon=train.epsilon,
-        ),
-        lr=train.lr,
-        schedule=Schedule(train.schedule),
-        loss=train.loss,
-        dropout=candidate.model.dropout,
-        epochs=train.epochs,
-        batch_size=min(train.batch_size, len(design.target)),  # a batch never holds more rows than there are
-        patience=0 if refit else train.patience,
-        restore_best=train.restore_best and not refit,
-    )

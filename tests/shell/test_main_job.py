@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import math
 import os
@@ -12,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.tabular.metrics import score
 from pipeline.checkpoints import StoredCheckpoint
+from pipeline.tabular.metrics import score
 from tests.shell.conftest import Project, make_raw, read_rows
 
 
@@ -223,9 +222,7 @@ def test_evaluating_again_keeps_the_submission_in_metrics_json(project: Project)
     assert json.loads((project.reports / "metrics.json").read_text())["submission"] is None
 
 
-def test_gc_keeps_the_checkpoint_of_an_interrupted_training(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gc_keeps_the_checkpoint_of_an_interrupted_training(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same command still continues from there."""
     steps = [0]
 

@@ -442,3 +442,18 @@ def test_loss_parameters_penalties_and_bounds_are_each_models_own():
     for own, found in zip(jobs, together, strict=True):
         assert_same(found, fit_all([own])[0], 1e-9)
     assert not np.allclose(together[0].tensors[0], together[1].tensors[0])
+
+
+# --- products in bf16
+
+
+def test_products_in_bf16_train_nearly_as_in_fp32_and_the_same_in_company(alone):
+    """The hidden weights are rounded for products alone; a job's own rounding does not depend on its neighbours."""
+    data = Data(MATRIX.to(torch.bfloat16), TARGET.float(), torch.bfloat16)
+    together = fit(POOL, data, watch=Watch(judge))
+    for i, own in enumerate(POOL):
+        assert together[i].tensors[0].dtype == np.float32
+        [single] = fit([own], data, watch=Watch(judge))
+        for found, oracle in zip(together[i].tensors, single.tensors, strict=True):
+            np.testing.assert_allclose(found, oracle, rtol=0.05, atol=0.02)
+        np.testing.assert_allclose(together[i].curve.valid, alone[torch.float32, i].curve.valid, rtol=0.2, atol=0.1)

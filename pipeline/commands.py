@@ -89,15 +89,7 @@ def _text_of(file: Path) -> str:
 def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
     if options.command in STAGE_COMMANDS:
-        if options.message and options.kaggle is None:
-            raise ConfigError(
-                "-m is what Kaggle shows beside an upload: it goes with --kaggle, which was not asked for"
-            )
-        bring(runner, options.command)
-        if options.kaggle is not None:
-            from pipeline.uploading import upload
-
-            upload(runner, options.kaggle, options.message)
+        _bring_and_upload(runner, options)
     elif options.command == "search":
         from pipeline.sweeping import sweep
 
@@ -114,3 +106,18 @@ def run_with(runner: Runner, options: Options) -> None:
         explain(runner, options.stage)
     elif options.command == "gc":
         collect_garbage(runner, keep=options.keep)
+
+
+def _bring_and_upload(runner: Runner, options: Options) -> None:
+    if options.kaggle is None:
+        if options.message:
+            raise ConfigError(
+                "-m is what Kaggle shows beside an upload: it goes with --kaggle, which was not asked for"
+            )
+        bring(runner, options.command)
+        return
+    from pipeline.uploading import slug_of, upload
+
+    slug = slug_of(runner, options.kaggle)
+    bring(runner, options.command)
+    upload(runner, slug, options.message)

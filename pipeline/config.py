@@ -193,7 +193,7 @@ def _validated(given: Mapping[str, tuple[object, str]]) -> tuple[Resolved, list[
         config = Config.model_validate(_tree(given))
     except ValidationError as error:
         faults += [_wrong_value(fault, given) for fault in error.errors()]
-        wrong = {_key_of(fault, given) for fault in error.errors()}
+        wrong = {key for fault in error.errors() for key in _keys_of(fault, given)}
         given = {key: value for key, value in given.items() if key not in wrong}
         config = Config.model_validate(_tree(given))
     else:
@@ -223,16 +223,20 @@ def _unknown_key(key: str, origin: str, known: Sequence[str]) -> str:
 
 
 def _wrong_value(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> str:
-    key = _key_of(fault, given)
-    origin = given[key][1] if key else "config"
-    expected = str(fault["msg"])
-    return f"{origin}: {'.'.join(_location(fault))} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
+    keys, location, expected = _keys_of(fault, given), ".".join(_location(fault)), str(fault["msg"])
+    origins = [given[key][1] for key in keys]
+    if keys and keys[0].startswith(f"{location}."):  # a section whose keys do not go together
+        origin = next((origin for origin in origins if not origin.startswith("recipe ")), origins[0])
+        return f"{origin}: [{location}] {expected.removeprefix('Value error, ')}"
+    origin = origins[0] if keys else "config"
+    return f"{origin}: {location} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
 
 
-def _key_of(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> str:
-    """The given key that a fault is about; its location may lead further in, or through an alias."""
+def _keys_of(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> list[str]:
+    """The given keys that a fault is about: one, whose location may lead further in, or all of a section's."""
     parts = _location(fault)
-    return next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in given), "")
+    one = [key for n in range(len(parts), 0, -1) if (key := ".".join(parts[:n])) in given]
+    return one[:1] or [key for key in given if key.startswith(".".join([*parts, ""]))]
 
 
 def _location(fault: Mapping[str, object]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 from pipeline.competition import COMPETITIONS, check_name
@@ -14,7 +14,6 @@ from pipeline.progress import say
 from pipeline.reading.archive import unpack
 from pipeline.reading.folder import find_files, is_train, tables_in
 from pipeline.reading.table import read_table
-from pipeline.settings import Files
 from pipeline.stages.init import draft
 from pipeline.tables import RawTables
 from pipeline.tabular.roles.guesses import guess_roles
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pipeline.settings import Files
     from pipeline.tables import RawTable
 
+MACOS = "__MACOSX"  # what macOS puts beside the folder that it packs
 SOURCE = "competition.json"  # which competition the files of a folder were downloaded from
 
 
@@ -57,53 +58,52 @@ def init(root: Path, name: str, *, files: Files, target: str = "", overwrite: bo
         raise ConfigError(
             f"{config} is there already; edit it, or overwrite it: `python -m pipeline init {name} --force`"
         )
-    _unpack_archives(folder)
+    _unpack_archives(folder, files)
     raw = _read_all(folder, files)
     guesses = guess_roles(raw, folder_name=name, target=target)
-    drafted = draft(guesses, name)
+    drafted = draft(guesses, name, files)
     for line in drafted.lines:
         say(line)
     config.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(config, (_with_source(drafted.toml, folder) + _files_section(files)).encode())
+    write_atomically(config, _with_source(drafted.toml, folder).encode())
     say(f"{'init':<11} {'written':<18} {config.relative_to(root)}")
     say(f"{'':<11} {'next':<18} look at it, then: make features train submit NAME={name}")
 
 
-def _files_section(files: Files) -> str:
-    given = {key: value for key, value in files.model_dump().items() if value != getattr(Files(), key)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items()]
-    return "\n".join(["", "[files]", *lines, ""]) if lines else ""
-
-
-def _unpack_archives(folder: Path) -> None:
+def _unpack_archives(folder: Path, files: Files) -> None:
     """Unpack what Kaggle serves as one archive, where no training file lies beside it."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; put the competition's files there, then run this again")
     archives = sorted(folder.glob("*.zip"))
-    if any(is_train(path) for path in tables_in(folder)) or not archives:
+    if any(is_train(path) or path.name == files.train for path in tables_in(folder)) or not archives:
         return
     for archive in archives:
-        files = unpack(archive, folder)
-        say(f"{'init':<11} {'unpacked':<18} {archive.name}: {len(files)} files")
-        _lift(files, folder)
+        unpacked = unpack(archive, folder)
+        say(f"{'init':<11} {'unpacked':<18} {archive.name}: {len(unpacked)} files")
+        _lift(unpacked, folder)
 
 
 def _lift(files: Sequence[Path], folder: Path) -> None:
     """Move everything up where an archive holds one folder with all its files."""
+    files = [file for file in files if file.relative_to(folder).parts[0] != MACOS]
     parts = [file.relative_to(folder).parts for file in files]
     if not parts or any(len(part) < 2 for part in parts) or len({part[0] for part in parts}) > 1:
         return
     inner = folder / parts[0][0]
     moves = {file: folder.joinpath(*part[1:]) for file, part in zip(files, parts, strict=True)}
-    there = [target.name for target in moves.values() if target.exists()]
-    if there:
-        raise DataError(
-            f"{inner}: its files belong into {folder}, but {there[0]} is there already; move one of them away"
-        )
+    for file, target in moves.items():
+        # an earlier run may have moved it: the same bytes are the same file
+        if target.exists() and not (target.is_file() and filecmp.cmp(file, target, shallow=False)):
+            raise DataError(
+                f"{inner}: its files belong into {folder}, but another {target.name} is there already; move one of "
+                f"them away"
+            )
     for file, target in moves.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(target)
-    shutil.rmtree(inner)
+        file.replace(target)
+    for left in sorted({parent for file in moves for parent in file.parents if parent.is_relative_to(inner)})[::-1]:
+        if not any(left.iterdir()):  # what lay there before stays
+            left.rmdir()
     say(f"{'init':<11} {'moved up':<18} {len(moves)} files out of {inner.name}/")
 
 

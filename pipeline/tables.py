@@ -78,8 +78,11 @@ class RawTable:
 
     def texts(self, name: str) -> pa.ChunkedArray:
         """The cells of a column as they stand, also where they were read as numbers at once."""
-        again = self.read_texts() if self.read_texts is not None else self.columns
-        return again[name] if name in again.column_names else self.columns[name]
+        column = self.columns[name]
+        if self.read_texts is None or column.type != "double":  # a whole file is read again only for a column of these
+            return column
+        again = self.read_texts()
+        return again[name] if name in again.column_names else column
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 RECORD = "kaggle.json"  # every upload of this competition, with its public score
 
 
-def upload(runner: Runner, slug: str, message: str) -> None:
-    """Upload reports/NAME/submission.csv, wait for its score, and append it to reports/NAME/kaggle.json.
+def slug_of(runner: Runner, slug: str) -> str:
+    """The competition on kaggle.com to upload to: the one that was typed, else the config's `kaggle`.
 
-    slug: the competition on kaggle.com; empty: the config's `kaggle`. Raises ConfigError where neither names one.
+    Raises ConfigError where neither names one, and for what is not worth an upload: before anything is trained.
     """
     competition = runner.competition
     slug = slug or runner.config.kaggle
@@ -35,10 +35,14 @@ def upload(runner: Runner, slug: str, message: str) -> None:
         raise ConfigError(
             "--fast trains on a tenth of the rows: such a submission is not worth an upload; leave it out"
         )
+    return kaggle.competition_slug(slug)
+
+
+def upload(runner: Runner, slug: str, message: str) -> None:
+    """Upload reports/NAME/submission.csv, wait for its score, and append it to reports/NAME/kaggle.json."""
+    competition = runner.competition
     folder = competition.outputs("reports")
-    score = kaggle.submit(
-        kaggle.competition_slug(slug), folder / "submission.csv", message or competition.name, on_progress=say
-    )
+    score = kaggle.submit(slug, folder / "submission.csv", message or competition.name, on_progress=say)
     kaggle.record(score, folder / RECORD)
     shown = "no public score" if score.public_score is None else f"public score {score.public_score:g}"
     say(f"{'kaggle':<11} {score.status:<18} {shown}; kept in {(folder / RECORD).relative_to(competition.root)}")

@@ -130,6 +130,14 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
         ('recipe = "clasic"\n', "c.toml:1: recipe = 'clasic': input should be 'classic' or 'textbook'"),
         ("[model]\nhidden = [8,\n  0]\n", "c.toml:2: model.hidden.1 = 0: input should be greater than or equal to 1"),
         ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': input should be a valid tuple"),
+        ('[preprocess]\ncalendar = ["year", "weekday"]\n',
+         ("c.toml:2: preprocess.calendar.1 = 'weekday': input should be 'year', 'quarter', 'month', 'day', "
+         "'day_of_week', 'day_of_year', 'week', 'is_weekend', 'hour', 'minute', 'elapsed_days', 'sin_year', "
+         "'cos_year', 'sin_day' or 'cos_day'")),
+        ('[folds]\nkind = "grouped"\n',
+         'c.toml:2: [folds] kind = "grouped" needs column, the column of the group or of the fold; name it'),
+        ('recipe = "textbook"\n[folds]\ncolumn = "g"\n',
+         'c.toml:3: [folds] column = "g" is for kind grouped, leave_one_group_out or column; set one'),
         ('[search.space]\n"train.lr" = {log = [1, 0.5]}\n',
          ("c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper "
          "one, found [1.0, 0.5]")),

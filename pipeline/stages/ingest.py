@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.errors import DataError
 from pipeline.settings import Holdout
 from pipeline.tables import Dataset, Notice
-from pipeline.tabular.cells import Levels, blank, is_text, texts_of
+from pipeline.tabular.cells import Levels, blank, texts_of
 from pipeline.tabular.columns import read_column
 from pipeline.tabular.joins import join_sides
 from pipeline.tabular.layout import Layout, check_test_ids, doubled_train_ids, ids_of, submission_layout
@@ -229,8 +229,7 @@ def _kind(values: pd.Series[float]) -> str:
 def _fold_columns(table: RawTable, roles: Schema, name: str, rows: Integers) -> Mapping[str, Texts]:
     if not name:
         return {}
-    column = table.columns[name]
-    cells = blank(column, roles.missing_in.get(name, roles.missing)) if is_text(column) else column
+    cells = blank(table.columns[name], roles.missing_in.get(name, roles.missing))
     return {name: texts_of(cells)[rows]}
 
 

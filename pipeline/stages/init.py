@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.settings import Files
 from pipeline.tabular.roles.looks import USUAL_MISSING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ DROPPED = ("train_only", "test_only", "constant", "empty", "duplicate")
 AS_LEVELS = ("categorical", "group")
 WIDEST_CELL = 32
 HOLDOUT_SHARE = 0.2
+AS_FOUND = Files()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,14 @@ class Draft:
     lines: tuple[str, ...]
 
 
-def draft(guesses: Guesses, name: str) -> Draft:
-    """Write down what differs from the defaults, each line with its evidence; valid TOML whatever the names hold."""
+def draft(guesses: Guesses, name: str, files: Files = AS_FOUND) -> Draft:
+    """Write down what differs from the defaults, each line with its evidence; valid TOML whatever the names hold.
+
+    files: how the files were read, which the config has to say again where it was told.
+    """
     blocks = [
         [*_heading(guesses, name)],
-        [*_files(guesses)],
+        [*_files(guesses, files)],
         [*_schema(guesses)],
         *([*_of_columns(guesses, key)] for key in ("ordinal", "dates", "missing_in")),
         [*_holdout(guesses)],
@@ -61,11 +66,13 @@ def _heading(guesses: Guesses, name: str) -> Iterator[str]:
     yield from _line(f"metric = {_text(guesses.metric.value)}", guesses.metric.evidence)
 
 
-def _files(guesses: Guesses) -> Iterator[str]:
-    if guesses.files:
+def _files(guesses: Guesses, files: Files) -> Iterator[str]:
+    told = {key: value for key, value in files.model_dump().items() if value != getattr(AS_FOUND, key)}
+    evidence = dict.fromkeys(guesses.files, "its name does not tell") | dict.fromkeys(told, "as it was told to init")
+    if evidence:
         yield "[files]"
-    for key, file in guesses.files.items():
-        yield from _line(f"{key} = {_text(file)}", "its name does not tell")
+    for key, why in evidence.items():
+        yield from _line(f"{key} = {_text({**guesses.files, **told}[key])}", why)
 
 
 def _schema(guesses: Guesses) -> Iterator[str]:
@@ -84,7 +91,9 @@ def _schema(guesses: Guesses) -> Iterator[str]:
     levels = [guess for guess in guesses.columns if guess.role in AS_LEVELS and guess.listed]
     yield from _list("categorical", [guess for guess in levels if guess.column != grouped])
     yield from _list("text", [guess for guess in guesses.columns if guess.role == "text"])
-    yield from _list("drop", [guess for guess in guesses.columns if _is_dropped(guess, guesses)])
+    dropped = [guess for guess in guesses.columns if _is_dropped(guess, guesses)]
+    apart = "only [folds] reads it: none of its values in test is in train"
+    yield from _list("drop", [replace(own, evidence=apart) if own.column == grouped else own for own in dropped])
 
 
 def _is_dirty(guess: Guess) -> bool:

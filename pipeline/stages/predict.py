@@ -84,7 +84,7 @@ def prepare_rows(
         shown = ", ".join(missing[:8])
         raise DataError(f"{table.file}: {len(missing)} columns of the training data are missing: {shown}")
     # without an id column the rows of the test file go by the sample's ids, here as in the submission
-    is_as_long = not roles.id and table.rows == len(dataset.test_ids)
+    is_as_long = not roles.id and dataset.held_out is None and table.rows == len(dataset.test_ids)
     ids = dataset.test_ids if is_as_long else ids_of(table, roles)
     check_test_ids(ids, table, roles.id)
     frame = _frame(columns, table)

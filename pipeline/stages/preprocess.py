@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tables import Design, Folds, Notice
-from pipeline.tabular.calendars import CALENDAR, calendar_column
+from pipeline.tabular.calendars import calendar_column
 from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, vocabulary_of
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.splits import split_rows
@@ -124,9 +124,6 @@ def numeric_columns(
     frames: Sequence[pd.DataFrame], dataset: Dataset, options: Preprocess, names: Sequence[str] = ()
 ) -> Mapping[str, Sequence[Floats]]:
     """Numeric columns of each frame, the calendar's among them: those that vary, or those that are named."""
-    unknown = [part for part in options.calendar if part not in CALENDAR]
-    if unknown:
-        raise ConfigError(f"preprocess.calendar: {unknown[0]!r} is not known; choose among {', '.join(CALENDAR)}")
     columns: dict[str, Sequence[Floats]] = {
         name: [frame[name].to_numpy(dtype=np.float64) for frame in frames] for name in dataset.numeric
     }

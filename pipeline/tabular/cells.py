@@ -92,9 +92,10 @@ def levels_of(column: pa.ChunkedArray) -> Levels:
 def numbers_of(column: pa.ChunkedArray, *, decimal: str = ".", removed: str = "") -> Numbers:
     """Read a blanked column as numbers.
 
-    decimal: the decimal mark. removed: characters taken out first; a text that they do not group by thousands, or
-    that holds a unit in its middle, is no number.
+    decimal: the decimal mark. removed: characters taken out first, but never that mark; a text that they do not group
+    by thousands, or that holds a unit in its middle, is no number.
     """
+    removed = removed.replace(decimal, "")
     if not is_text(column):
         # unsafe: an integer beyond 2^53 may lose its last digits, as it does in a text
         return _bounded(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))

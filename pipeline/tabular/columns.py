@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pipeline.errors import DataError
 from pipeline.tables import Column, Notice
 from pipeline.tabular.cells import LOOKED_AT, blank, is_date, is_text, levels_of, numbers_of, spread_rows
-from pipeline.tabular.notation import how_written, removable
+from pipeline.tabular.notation import how_written, read_numbers
 from pipeline.tabular.values import STRAY_SHARE, check_type, instants, place_of, values_of
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def _alike(name: str, tables: Sequence[RawTable], missing: Sequence[str]) -> lis
     if len(texts) in {0, len(cells)} or not any(numbers_of(c, decimal=t.decimal).wrong_cells for t, c in texts):
         return cells
     return [
-        own if is_text(own) or table.read_texts is None else blank(table.texts(name), missing)
-        for table, own in zip(tables, cells, strict=True)
+        own if is_text(own) else blank(table.texts(name), missing) for table, own in zip(tables, cells, strict=True)
     ]
 
 
@@ -121,10 +120,11 @@ def _dates(column: Column, tables: Sequence[RawTable], cells: Cells) -> Reading:
 
 
 def _levels(column: Column, tables: Sequence[RawTable], cells: Cells) -> Reading:
+    whole = [table.texts(column.name) for table in tables]
     trimmed = sum(
-        int(pc.sum(pc.not_equal(own, pc.cast(table.columns[column.name], own.type))).as_py() or 0)
-        for table, own in zip(tables, cells, strict=True)
-        if is_text(own)
+        int(pc.sum(pc.not_equal(own, pc.cast(texts, own.type))).as_py() or 0)
+        for texts, own in zip(whole, cells, strict=True)
+        if is_text(texts)
     )
     notices = (Notice(column.name, "blanks around texts were taken off", trimmed),) if trimmed else ()
     return Reading(column, tuple({column.name: levels_of(own)} for own in cells), notices)
@@ -133,14 +133,9 @@ def _levels(column: Column, tables: Sequence[RawTable], cells: Cells) -> Reading
 def _numbers(column: Column, tables: Sequence[RawTable], cells: Cells, *, is_declared: bool) -> Reading:
     """Numbers, whole or nearly; otherwise levels."""
     name, notices = column.name, []
-    read = [numbers_of(own, decimal=table.decimal) for table, own in zip(tables, cells, strict=True)]
-    written = how_written(read, _present(cells), tables[0].decimal)
+    read, written = read_numbers(cells, [table.decimal for table in tables])
     if written is not None:
         column = replace(column, removed=written.removed, decimal=written.decimal)
-        read = [
-            numbers_of(own, decimal=written.decimal or table.decimal, removed=written.removed)
-            for table, own in zip(tables, cells, strict=True)
-        ]
         notices.append(Notice(name, written.text, written.cells))
     if strays := _strays(tables, cells, read):
         if is_declared and strays.are_many:
@@ -198,4 +193,6 @@ def _may_be_numbers(tables: Sequence[RawTable], cells: Cells) -> bool:
         looked_at += len(few)
         strays += numbers.wrong_cells
         wrong.append(numbers.wrong)
-    return strays * 2 <= looked_at or bool(removable(np.concatenate(wrong), tables[0].decimal))
+    if strays * 2 <= looked_at:
+        return True
+    return how_written(np.concatenate(wrong), tables[0].decimal, is_every_cell=True) is not None

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipeline.errors import DataError
 from pipeline.tables import Notice
-from pipeline.tabular.cells import Levels, levels_of, spread_rows
+from pipeline.tabular.cells import Levels, blank, levels_of, spread_rows
 from pipeline.tabular.columns import read_column
-from pipeline.tabular.dates import find_formats
+from pipeline.tabular.dates import find_formats, parse_dates
 
 if TYPE_CHECKING:
     from pipeline.settings import Holdout, Schema
-    from pipeline.tables import Booleans, Floats, Integers, RawTable, RawTables
+    from pipeline.tables import Booleans, Codes, Floats, Integers, RawTable, RawTables, Texts
 
     Sortable = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 
 FEWEST_ROWS = 6  # a tenth of a small table would leave two folds nothing
-SORTS_AS_TEXT = ("%Y-%m", "%Y/%m", "%Y%m")  # dates in these formats come in the order of the alphabet
 EARLIEST = np.datetime64(-(2**62), "us")
 
 
@@ -55,7 +56,7 @@ def choose_rows(raw: RawTables, target: Floats, roles: Schema, holdout: Holdout)
 
 def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) -> Booleans:
     count = max(1, round(len(rows) * holdout.share))
-    held = np.zeros(len(rows), dtype=bool)
+    held: Booleans = np.zeros(len(rows), dtype=bool)
     if len(rows) - count < 2:
         raise DataError(
             f"{table.file}: {len(rows)} rows with a target are too few to hold out {holdout.share:g} of them; bring "
@@ -63,11 +64,12 @@ def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) 
         )
     if holdout.by:
         key = _sort_key(holdout.by, table, roles)[rows]
-        held[key >= np.sort(key)[-count]] = True  # rows with equal values stay together
+        held = np.asarray(key >= np.sort(key)[-count])  # rows with equal values stay together
     else:
         held[np.random.default_rng(holdout.seed).permutation(len(rows))[:count]] = True
     if holdout.group:
-        held = _whole_groups(held, table, rows, holdout, count)
+        column = blank(table.columns[holdout.group], roles.missing_in.get(holdout.group, roles.missing))
+        held = _whole_groups(held, levels_of(column).codes[rows], holdout, count)
     if held.all():
         raise DataError(
             f"{table.file}: every row would be held out: {holdout.by or holdout.group!r} has too few distinct values; "
@@ -76,17 +78,17 @@ def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) 
     return held
 
 
-def _whole_groups(held: Booleans, table: RawTable, rows: Integers, holdout: Holdout, count: int) -> Booleans:
-    """As many whole groups, drawn at random or, with `by`, those with the latest row, until `count` rows are held."""
-    groups = levels_of(table.columns[holdout.group]).codes[rows]
-    order = np.random.default_rng(holdout.seed).permutation(groups.max() + 2)
+def _whole_groups(held: Booleans, groups: Codes, holdout: Holdout, count: int) -> Booleans:
+    """Whole groups until `count` rows are held: drawn at random or, with `by`, those held for the most part.
+
+    Rows whose group is not known, -1, are one group.
+    """
+    sizes = np.bincount(groups + 1)
     if holdout.by:
-        held_share = np.bincount(groups + 1, weights=held, minlength=len(order)) / np.bincount(
-            groups + 1, minlength=len(order)
-        ).clip(min=1)
-        order = np.argsort(-held_share, kind="stable")
-    sizes = np.bincount(groups + 1, minlength=len(order))[order]
-    chosen = order[: np.searchsorted(np.cumsum(sizes), count) + 1]
+        order = np.argsort(-np.bincount(groups + 1, weights=held) / sizes.clip(min=1), kind="stable")
+    else:
+        order = np.random.default_rng(holdout.seed).permutation(len(sizes))
+    chosen = order[: np.searchsorted(np.cumsum(sizes[order]), count) + 1]
     return np.isin(groups + 1, chosen)
 
 
@@ -96,14 +98,24 @@ def _sort_key(name: str, table: RawTable, roles: Schema) -> Sortable:
     reading = read_column(name, [table], roles.model_copy(update={"text": ()}))
     own = reading.tables[0][name]
     if isinstance(own, Levels):
-        guess = find_formats(table.texts(name))
-        if guess is not None and not all(code.startswith(SORTS_AS_TEXT) for code in guess.formats):
-            raise DataError(
-                f"{table.file}: column {name!r}, which [holdout] by names, holds dates such as {str(own.texts[0])!r}; "
-                f"name their format so that they sort by time: [schema.dates] {name} = {list(guess.formats)}"
-            )
+        _check_order(own.texts, name, table.file)
         rank = pd.Series(own.texts, dtype=object).rank().to_numpy()
         return np.append(rank, -1)[own.codes]
     if own.dtype.kind == "M":
         return np.where(np.isnat(own), EARLIEST, own)
     return np.where(np.isnan(own), -np.inf, own)
+
+
+def _check_order(texts: Texts, name: str, file: str) -> None:
+    """Raise DataError for dates that the alphabet puts into another order than time does, as it does not ISO dates."""
+    cells = pa.chunked_array([pa.array(sorted(texts), pa.string())])
+    guess = find_formats(cells)
+    if guess is None:
+        return
+    instants = parse_dates(cells, guess.formats)[0]
+    if (np.diff(instants[~np.isnat(instants)]) < np.timedelta64(0)).any():
+        raise DataError(
+            f"{file}: column {name!r}, which [holdout] by names, holds dates such as {str(texts[0])!r}, which do not "
+            f"sort as texts; name their format: under [schema.dates] {json.dumps(name, ensure_ascii=False)} = "
+            f"{json.dumps(guess.formats)}"
+        )

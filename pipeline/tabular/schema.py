@@ -11,9 +11,9 @@ import pyarrow as pa
 from pipeline.errors import DataError
 from pipeline.settings import Holdout
 from pipeline.tables import Allowance, Notice
-from pipeline.tabular.cells import blank, is_text, numbers_of
+from pipeline.tabular.cells import blank, is_text
 from pipeline.tabular.metrics import metric_named
-from pipeline.tabular.notation import how_written
+from pipeline.tabular.notation import read_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -116,10 +116,7 @@ def parse_target(table: RawTable, roles: Schema) -> tuple[Floats, list[Notice]]:
         or pa.types.is_null(kind)
     ):
         raise DataError(f"{table.file}: target {roles.target!r} is of type {kind}, expected numbers")
-    numbers = numbers_of(column, decimal=table.decimal)
-    written = how_written([numbers], len(column) - column.null_count, table.decimal)
-    if written is not None:
-        numbers = numbers_of(column, decimal=written.decimal or table.decimal, removed=written.removed)
+    (numbers,), written = read_numbers([column], [table.decimal])
     present = ~column.is_null().to_numpy()
     target: Floats = np.array(numbers.values)
     wrong = present & ~np.isfinite(target)

@@ -244,14 +244,16 @@ AGAIN = "download both again, they must come from the same competition"
             ),
         ),
         (
-            lambda rows: [row.append("more" if row[0] == "key" else "1") for row in rows],
+            lambda rows: [
+                row.__setitem__(slice(1, None), ["one", "more"] if row[0] == "key" else ["1", "1"]) for row in rows
+            ],
             (
-                f"{RAW}/{SAMPLE}: expected two columns, 'key' and a prediction, found key, cost, more; correct the "
+                f"{RAW}/{SAMPLE}: expected two columns, 'key' and a prediction, found key, one, more; correct the "
                 f"file or [schema] id"
             ),
         ),
     ],
-    ids=["missing", "extra", "other", "doubled", "header", "three columns"],
+    ids=["missing", "extra", "other", "doubled", "header", "other targets"],
 )
 def test_a_sample_that_does_not_go_with_the_test_file_is_refused(
     project: Project, change: Callable[[list[list[str]]], object], sentence: str

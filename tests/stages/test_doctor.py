@@ -59,9 +59,14 @@ def without(data, *columns):
 
 def settings_in(line):
     """The settings that a line such as `[schema] drop = ["a"]` names, as the config would read them."""
-    section, body = re.search(r"\[(schema|folds)\] ([^;(]+)", line).groups()
-    read = tomllib.loads(body.split(", or ")[0].replace('", column', '"\ncolumn').strip())
-    return Schema.model_validate(read) if section == "schema" else FoldSettings.model_validate(read)
+    read = tomllib.loads(re.search(r"\[schema\] ([^;(]+)", line)[1].split(", or ")[0].strip())
+    return Schema.model_validate(read)
+
+
+def folds_in(line):
+    """The settings that `under [folds]: kind = "grouped" and column = "a"` names: two keys, a line each."""
+    read = tomllib.loads(re.search(r"under \[folds\]: ([^;(]+)", line)[1].replace(" and ", "\n", 1).strip())
+    return FoldSettings.model_validate(read)
 
 
 def test_riders_that_add_up_to_the_count_are_found_and_dropping_them_mends_it():
@@ -119,8 +124,11 @@ def test_the_most_severe_stands_first_and_each_finding_has_its_remedy():
     assert all(line.strip().startswith("do: ") for line in lines[1 : 2 * len(severities) : 2])
 
 
-def test_groups_apart_are_told_once_with_a_line_that_the_config_takes():
-    """Other stations in test: one finding, not a second one for the shift of the same column."""
+def test_groups_apart_are_told_once_with_lines_that_the_config_takes():
+    """Other stations in test: one finding, not a second one for the shift of the same column.
+
+    A level that no test row has tells nothing about one: the column is to be dropped, and may still tell the folds.
+    """
     data = without(bikes(), "casual", "registered")
     stations = [f"s{n % 20}" for n in range(400)], [f"t{n % 20}" for n in range(150)]
     levels = sorted({*stations[0], *stations[1]})
@@ -132,7 +140,8 @@ def test_groups_apart_are_told_once_with_a_line_that_the_config_takes():
     )
     findings = [f for f in examine(data, metric="rmse").findings if f.kind != "drift"]
     assert [(finding.kind, finding.columns) for finding in findings] == [("nothing in common", ("station",))]
-    folds = settings_in(findings[0].remedy)
+    assert settings_in(findings[0].remedy).drop == ("station",)
+    folds = folds_in(findings[0].remedy)
     assert (folds.kind, folds.column) == ("grouped", "station")
 
 

@@ -172,8 +172,8 @@ def test_a_target_of_texts_is_classification():
 
 @pytest.mark.parametrize("text", ["?", "inf", "1,5"])
 def test_one_text_among_the_targets_is_named_with_its_line(text):
-    """FAULT 34: the third line of the file."""
-    assert fault_of(f'Id,a,c,y\n1,1,x,10\n2,2,y,"{text}"\n3,3,y,30\n') == (
+    """FAULT 34: the third line of the file; a comma among points is no decimal mark."""
+    assert fault_of(f'Id,a,c,y\n1,1,x,10.5\n2,2,y,"{text}"\n3,3,y,30.5\n') == (
         f"train.csv: line 3: target 'y' is {text!r}, expected a finite number (1 such rows); correct or blank it"
     )
 
@@ -409,10 +409,12 @@ def test_a_text_may_be_a_level_in_one_column_and_missing_in_another():
     ("train", "test", "expected", "notice"),
     [
         ([" 1", "2 ", "3"], ["4"], [1, 2, 3], []),
-        (["1,000", "2", "1,234.5"], ["4"], [1000, 2, 1234.5], [("read as numbers, ',' in them taken out", 4)]),
-        (["1 000", "2", ""], ["4"], [1000, 2, np.nan], [("read as numbers, ' ' in them taken out", 3)]),
-        (["$1", "-$2", "3"], ["$4"], [1, -2, 3], [("read as numbers, '$' in them taken out", 4)]),
-        (["1 %", "2%", "3"], ["4"], [1, 2, 3], [("read as numbers, '%' in them taken out", 4)]),
+        (["1,000", "2", "1,234.5"], ["4"], [1000, 2, 1234.5], [("read as numbers, ',' in them taken out", 2)]),
+        (["1 000", "2", ""], ["4"], [1000, 2, np.nan], [("read as numbers, ' ' in them taken out", 1)]),
+        (["$1", "-$2", "3"], ["$4"], [1, -2, 3], [("read as numbers, '$' in them taken out", 3)]),
+        (["1 %", "2%", ""], ["4%"], [1, 2, np.nan], [("read as numbers, '%' in them taken out", 3)]),
+        (["1,5", "0,238", "-3"], ["4"], [1.5, 0.238, -3],
+         [("read as numbers, ',' in them as the decimal mark", 2)]),
         (["18446744073709551616", "1", "2"], ["4"], [2.0**64, 1, 2], []),
         (["007", "1", "2"], ["4"], [7, 1, 2], []),
         (["inf", "1", "2"], ["4"], [np.nan, 1, 2],
@@ -420,7 +422,10 @@ def test_a_text_may_be_a_level_in_one_column_and_missing_in_another():
     ],
 )  # fmt: skip
 def test_numbers_are_read_as_people_write_them(train, test, expected, notice):
-    """FAULTS 26 and 27: blanks, thousands, units, huge integers and infinity; whatever is taken out is said."""
+    """FAULTS 26 and 27: blanks, thousands, units, decimal commas, huge integers and infinity.
+
+    Whatever is taken out is said, with the number of cells that are no plain numbers.
+    """
     dataset = of_column(train, test)
     np.testing.assert_array_equal(dataset.train["a"], expected)
     assert (dataset.numeric, dataset.test["a"].tolist()) == (("a", "n"), [4.0])
@@ -548,8 +553,31 @@ def test_rows_may_be_held_out_by_a_column(by, roles, largest):
 
 
 def test_a_file_for_the_test_keeps_its_targets_to_itself():
-    """With a test file nothing is held out."""
+    """With a test file nothing is held out, and a [holdout] beside it is said to be idle."""
     assert ingested().held_out is None
+    dataset = ingest(
+        raw_tables(TRAIN, TEST, SAMPLE), roles=Schema(id="Id", target="y"), metric="rmse", holdout=Holdout(share=0.4)
+    )
+    assert dataset.held_out is None
+    assert dataset.notices == (Notice("test.csv", "there is a test file: [holdout] sets nothing aside", 0),)
+
+
+def test_a_sample_submission_without_a_test_file_is_not_followed():
+    """It lists the competition's test rows; the held-out ones are others, and go by their own ids."""
+    dataset = held_out(ROWS, sample="Id,price\nq1,0\nq2,0\n")
+    assert dataset.submission_header == ("Id", "y")
+    assert dataset.submission_ids.tolist() == dataset.test_ids.tolist()
+    assert set(dataset.test_ids) <= {f"r{i}" for i in range(10)}
+    assert about(dataset, "sample.csv") == []
+
+
+def test_whole_groups_are_held_out():
+    """Three values of c: no row of a held-out one trains."""
+    settings = Schema(id="Id", target="y")
+    dataset = ingest(raw_tables(ROWS), roles=settings, metric="rmse", holdout=Holdout(share=0.3, group="c"))
+    assert set(texts(dataset.train["c"])).isdisjoint(texts(dataset.test["c"]))
+    with pytest.raises(DataError, match=r"^train\.csv: no column 'd', which \[holdout\] group names"):
+        ingest(raw_tables(ROWS), roles=settings, metric="rmse", holdout=Holdout(share=0.3, group="d"))
 
 
 def test_neither_a_test_file_nor_a_holdout_is_an_error():
@@ -647,6 +675,32 @@ def test_a_fold_column_is_kept_as_text_beside_the_features():
     assert ingested().fold_columns == {}
 
 
+def test_a_feature_equal_to_the_column_of_the_folds_is_kept():
+    """The folds may take theirs away; another feature that repeats an earlier one still goes."""
+    train = "Id,f,a,b,y\n" + "".join(f"{i},{i % 3},{i % 3},{i % 3},{i}\n" for i in range(9))
+    roles = Schema(id="Id", target="y")
+    raw = raw_tables(train, "Id,f,a,b\n9,1,1,1\n")
+    assert list(ingest(raw, roles=roles, metric="rmse").train.columns) == ["f"]
+    dataset = ingest(raw, roles=roles, metric="rmse", fold_column="f")
+    assert list(dataset.train.columns) == ["f", "a"]
+    assert about(dataset, "b") == [("equal to 'a' in every row: the column was dropped", 9)]
+
+
+def test_a_typed_fold_column_names_its_gaps_as_gaps():
+    """A NaN of a Parquet file is no fold called nan."""
+    train = typed({"a": [1, 2, 3, 4], "f": [1.0, np.nan, 2.0, None], "y": [1, 2, 3, 5]})
+    raw = RawTables(train, typed({"a": [1]}, "test.parquet"), None, {})
+    dataset = ingest(raw, roles=Schema(target="y"), metric="rmse", fold_column="f")
+    assert dataset.fold_columns["f"].tolist() == ["1", None, "2", None]
+
+
+def test_what_is_taken_out_of_a_target_is_noticed():
+    """As it is of a feature."""
+    dataset = ingested('Id,a,c,y\n1,1,x,"$1,234"\n2,5,y,"$5,000"\n3,3,x,$30\n')
+    assert dataset.target.tolist() == [1234.0, 5000.0, 30.0]
+    assert about(dataset, "y") == [("read as numbers, ',' and '$' in them taken out", 3)]
+
+
 # --- typed tables
 
 
@@ -666,10 +720,10 @@ def test_typed_columns_are_taken_as_they_are():
     train, test = typed(columns | {"y": pa.array([1, 2, 3])}), typed(columns, "test.parquet")
     dataset = ingest(RawTables(train, test, None, {}), roles=Schema(id="Id", target="y"), metric="rmse")
     assert (dataset.numeric, dataset.categorical, dataset.dates) == (
-        ("whole", "truth", "price", "huge"), ("colour", "word"), ("day",)
+        ("whole", "price", "huge"), ("truth", "colour", "word"), ("day",)
     )  # fmt: skip
     np.testing.assert_array_equal(dataset.train["whole"], [1, np.nan, 3])
-    np.testing.assert_array_equal(dataset.train["truth"], [1, 0, np.nan])
+    assert texts(dataset.train["truth"]) == ["True", "False", None]
     np.testing.assert_array_equal(dataset.train["price"], [1.25, 2.5, np.nan])
     assert dataset.train["huge"][0] == 2.0**60
     assert dataset.train["day"].tolist() == [pd.Timestamp("2024-01-01"), pd.NaT, pd.Timestamp("2024-01-03")]

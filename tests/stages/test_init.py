@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tabular.corpus import CORPUS, table
 
-from pipeline.settings import Config
+from pipeline.settings import Config, Files
 from pipeline.stages.init import draft
 from pipeline.tables import RawTable, RawTables
 from pipeline.tabular.roles.guesses import guess_roles
@@ -58,6 +58,7 @@ target = "y"  # a column of the sample submission that test has not
 categorical = ["class"]  # 3 distinct whole numbers on 8 rows, and the name of a class
 text = ["words"]  # 8 distinct texts on 8 rows, 3.3 words on average
 drop = [
+  "patient_id",  # only [folds] reads it: none of its values in test is in train
   "casual",  # in train.csv, not in test.csv
   "copy",  # every cell equals that of 'id'
 ]
@@ -110,7 +111,9 @@ def test_the_draft_of_every_table_in_the_corpus_is_a_configuration(case):
         *config.roles.ordinal,
     )
     assert len(listed) == len(set(listed))
-    assert not {case.target, case.id, case.folds} & set(listed)
+    assert not {case.target, case.id} & set(listed)
+    # of new rows the groups that tell the folds apart say nothing
+    assert case.folds is None or case.folds in config.roles.drop
     assert max(map(len, toml.splitlines())) < 120
 
 
@@ -120,6 +123,19 @@ def test_without_a_test_file_rows_are_held_out():
     dated = drafted(raw_of("a,y | 2015-01-01,0.5 | 2015-01-02,1.5 | 2015-01-03,2.5")).toml
     assert plain.endswith("[holdout]\nshare = 0.2  # no test file; rows drawn at random\n")
     assert '[holdout]\nshare = 0.2\nby = "a"  # no test file; ' in dated
+
+
+def test_how_the_files_were_read_is_said_again():
+    """What init was told beside what their names do not tell; one section, valid whatever the names hold."""
+    raw = raw_of("a,y | 1.5,0.5 | 2.5,1.5 | 3.5,2.5", "a | 1.5")
+    guesses = replace(guess_roles(raw, folder_name="data"), files={"train": "a.csv", "test": "b.csv"})
+    toml = draft(guesses, "data", Files(train='größe "🦀".csv', separator="\t", encoding="latin-1")).toml
+    assert toml.count("[files]") == 1
+    files = loaded(toml).files
+    assert (files.train, files.test, files.separator) == ('größe "🦀".csv', "b.csv", "\t")
+    assert 'encoding = "latin-1"  # as it was told to init\n' in toml
+    assert 'test = "b.csv"  # its name does not tell\n' in toml
+    assert "[files]" not in draft(replace(guesses, files={}), "data", Files()).toml
 
 
 def test_a_second_target_is_dropped_and_said():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from builders import (
     SHORT_TRAINING,
@@ -93,9 +94,27 @@ def test_missing_columns_are_named():
 
 
 def test_without_an_id_column_rows_are_numbered():
-    """None is missed, none is doubled."""
-    ids, _, _ = prepared(TEST.drop(columns="Id"), Schema(target="y"))
-    assert ids.tolist() == [str(row) for row in range(8)]
+    """None is missed, none is doubled: a file that is not as long as the test file is another one."""
+    for frame in (TEST[:7], pd.concat([TEST, TEST], ignore_index=True)):
+        ids, _, notices = prepared(frame.drop(columns="Id"), Schema(target="y"))
+        assert (ids.tolist(), notices) == ([str(row) for row in range(len(frame))], [])
+
+
+def test_without_an_id_column_a_file_as_long_as_the_test_file_has_its_ids():
+    """Those of the sample submission, so that the test file gives the submission; it is said."""
+    ids, _, notices = prepared(TEST.drop(columns="Id"), Schema(target="y"))
+    assert ids.tolist() == DATASET.test_ids.tolist() == [f"r{row}" for row in range(30, 38)]
+    assert notices == [Notice("new.csv", "no id column is named: its rows go by the ids of the test rows", 8)]
+
+
+def test_ids_of_held_out_rows_are_given_to_no_other_file():
+    """Without a test file there is none that new rows could be."""
+    raw = raw_tables("a,y\n" + "".join(f"{n},{n % 5}\n" for n in range(20)))
+    dataset = ingest(raw, roles=Schema(target="y"), metric="rmse", holdout=Holdout(share=0.2))
+    later = table("a\n1\n2\n3\n4\n", "new.csv")
+    ids, _, notices = prepare_rows(dataset, design_of(dataset), later, roles=Schema(target="y"), options=Preprocess())
+    assert len(dataset.test_ids) == 4
+    assert (ids.tolist(), notices) == (["0", "1", "2", "3"], [])
 
 
 def test_a_text_in_a_numeric_column_is_named_with_its_line():

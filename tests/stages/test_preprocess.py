@@ -220,16 +220,6 @@ def test_a_calendar_column_leaves_a_column_of_the_same_name_alone():
     assert design.rows.numeric[:, 1].tolist() == [1, 2, 3, 4, 5, 6, 1]
 
 
-def test_an_unknown_calendar_column_is_a_sentence():
-    """The exact sentence, which lists what there is."""
-    with pytest.raises(ConfigError) as raised:
-        design_of(DATES, folds=2, preparation=Preprocess(calendar=("year", "weekday")))
-    assert str(raised.value) == (
-        "preprocess.calendar: 'weekday' is not known; choose among year, quarter, month, day, day_of_week, "
-        "day_of_year, week, is_weekend, hour, minute, elapsed_days, sin_year, cos_year, sin_day, cos_day"
-    )
-
-
 # --- folds
 
 
@@ -278,7 +268,30 @@ def test_a_fold_without_its_column_is_a_sentence():
         "folds.count = 7 needs at least 14 training rows with a target, found 12; lower folds.count or bring more rows"
     )
     with pytest.raises(ConfigError, match=r'^folds\.kind = "grouped" needs folds\.column'):
-        design_by(replace(GROUPED, fold_columns={}), kind="grouped", count=3)
+        design_by(replace(GROUPED, fold_columns={}), kind="grouped", column="f", count=3)
+
+
+def test_a_matrix_without_a_column_is_a_sentence():
+    """Dates of which no part is asked for, or none varies, and a column that only says the fold beside a constant."""
+    dates = dataset_of(
+        "Id,day,y\n" + "".join(f"{i},2024-01-0{i},{i * i}\n" for i in range(1, 7)),
+        "Id,day\n9,2024-01-01\n",
+        dates={"day": ("%Y-%m-%d",)},
+    )
+    constant = "Id,n,f,y\n" + "".join(f"{i},7,{group},{5 * i % 11}\n" for i, group in enumerate(GROUPS))
+    lone = dataset_of(constant, "Id,n,f\n20,7,a\n", fold_column="f")
+    sentence = (
+        "no feature column is left for the matrix: dates become the parts that preprocess.calendar names and that "
+        "vary, and a column of folds is none; name more parts, or keep more columns"
+    )
+    for dataset, options in (
+        (dates, {"count": 2, "preparation": Preprocess(calendar=())}),
+        (dates, {"count": 2, "preparation": Preprocess(calendar=("year", "month"))}),
+        (lone, {"kind": "column", "column": "f"}),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            design_by(dataset, **options)
+        assert str(raised.value) == sentence
 
 
 # --- rows with gaps
@@ -341,6 +354,17 @@ def test_what_fills_missing_numbers_is_noticed(options, words):
     gaps = int(DATASET.train["age"].isna().sum() + DATASET.test["age"].isna().sum())
     notices = design_of(DATASET, preparation=Preprocess(**options)).notices
     assert Notice("age", f"missing numbers {words}", gaps) in notices
+
+
+def test_numbers_below_0_under_a_logarithm_are_counted():
+    """Training has none, which is why the logarithm is taken; two test rows do, and are taken as 0."""
+    area = np.exp(np.arange(30) / 3)
+    test = DATASET.test.assign(area=[-1.0, -5.0, 0.0, *np.arange(5.0)])
+    skewed = replace(DATASET, train=DATASET.train.assign(area=area), test=test)
+    text = "numbers below 0, of which training has none, are taken as 0"
+    notices = design_of(skewed, preparation=Preprocess(log1p_skew=0.5)).notices
+    assert Notice("area", text, 2) in notices
+    assert all(notice.text != text for notice in design_of(skewed).notices)
 
 
 def test_logs_and_hashing_are_noticed():

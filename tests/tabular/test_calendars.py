@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.settings import Preprocess
+from pipeline.settings import CalendarPart, Preprocess
 from pipeline.tabular.calendars import CALENDAR, calendar_column
 
 DAY = dt.timedelta(days=1)
@@ -35,6 +36,11 @@ moments = st.datetimes(dt.datetime.fromisoformat("1600-01-01"), dt.datetime.from
 
 def series(*times):
     return pd.Series(np.array([np.datetime64(time, "us") for time in times], dtype="datetime64[us]"))
+
+
+def test_the_setting_allows_every_column_that_there_is_and_no_other():
+    """A misspelt one is refused with the config's own line."""
+    assert get_args(CalendarPart) == tuple(CALENDAR)
 
 
 @pytest.mark.parametrize("part", CALENDAR)

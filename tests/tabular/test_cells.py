@@ -23,10 +23,6 @@ def column(*values, kind=None):
     return pa.chunked_array([pa.array(values[:middle], kind), pa.array(values[middle:], kind)], kind)
 
 
-def texts(*values):
-    return np.array(values, dtype=object)
-
-
 # --- missing texts
 
 
@@ -44,8 +40,23 @@ def test_other_texts_may_mean_missing():
 
 def test_typed_cells_are_not_blanked():
     """The number 0 of a Parquet file is no text, whatever texts mean missing."""
-    numbers = column(0, 7, None, kind=pa.int64())
-    assert cells.blank(numbers, ("0",)) is numbers
+    for kind in (pa.int64(), pa.float64()):
+        numbers = column(0, 7, None, kind=kind)
+        assert cells.blank(numbers, ("0",)) is numbers
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_a_typed_nan_is_missing(kind):
+    """Also where the column is one of levels: none of them is called nan."""
+    blanked = cells.blank(column(1.5, np.nan, None, 2.0, kind=kind), ())
+    assert blanked.to_pylist() == [1.5, None, None, 2.0]
+    assert cells.levels_of(blanked).texts.tolist() == ["1.5", "2"]
+
+
+def test_typed_truth_values_are_the_texts_of_csv_files():
+    """As Python and pandas write them; a gap is a gap."""
+    blanked = cells.blank(column(True, None, False, kind=pa.bool_()), MISSING)
+    assert blanked.to_pylist() == ["True", None, "False"]
 
 
 @pytest.mark.parametrize(
@@ -193,36 +204,21 @@ def test_what_groups_thousands_or_names_a_unit_can_be_taken_out(text, decimal, r
 
 @pytest.mark.parametrize(
     ("text", "decimal", "removed"),
-    [("1.5", ",", ""), ("1,23", ".", ","), ("1,2345", ".", ","), ("12,34,567", ".", ","), (",123", ".", ","),
+    [("1.5", ",", ""), ("1,23", ".", ","), ("0,238", ".", ","), ("007,000", ".", ","),
+     ("1,2345", ".", ","), ("12,34,567", ".", ","), (",123", ".", ","),
      ("1,234,", ".", ","), ("5$5", ".", "$"), ("$", ".", "$"), ("$5$", ".", "€"), ("1 23", ".", " ")],
 )  # fmt: skip
 def test_characters_that_group_no_thousands_are_not_taken_out(text, decimal, removed):
-    """1,23 is more likely 1.23 than 123: it is no number here rather than a wrong one."""
+    """1,23 is more likely 1.23 than 123, 0,238 less than one: no numbers here rather than wrong ones."""
     numbers = cells.numbers_of(column(text, "7"), decimal=decimal, removed=removed)
     assert numbers.wrong.tolist() == [text]
     assert numbers.values[1] == 7
 
 
-@pytest.mark.parametrize(
-    ("values", "decimal", "removed"),
-    [
-        (["1,234", "2,000,000"], ".", ","),
-        (["1.234"], ",", "."),
-        (["$5", "$1,000"], ".", ",$"),
-        (["5 %", "7%"], ".", "%"),
-        (["1 234"], ",", " "),
-        (["1'234"], ".", "'"),
-        (["1\u00a0234,5"], ",", "\u00a0"),
-        (["1\u202f234,50\u00a0€"], ",", "\u202f€"),
-        (["a", "b"], ".", ""),
-        (["1,23"], ".", ""),
-        (["1,234", "2,000", "unknown"], ".", ","),
-        (["1,234", "a", "b"], ".", ""),
-    ],
-)
-def test_the_characters_to_take_out_are_those_that_leave_the_fewest_texts(values, decimal, removed):
-    """None unless half of the texts become numbers: a single "unknown" must not hide what groups thousands."""
-    assert cells.removable(texts(*values), decimal) == removed
+def test_a_decimal_mark_is_never_taken_out():
+    """What groups thousands in a file with commas is the mark of one with points: 1.500 is no 1500 there."""
+    for decimal, number in ((".", 1.5), (",", 1500)):
+        assert cells.numbers_of(column("1.500"), decimal=decimal, removed=".").values[0] == number
 
 
 # --- rows spread over a file

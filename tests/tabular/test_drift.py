@@ -173,7 +173,7 @@ def test_levels_that_train_never_had_are_counted_and_ask_for_groups():
     (finding,) = drift.shifted_columns(data, drift.column_shifts(data))
     assert "25% of test rows have a level that train never had" in finding.evidence
     assert finding.severity == "warning"
-    assert finding.remedy.startswith('[folds] kind = "grouped", column = "shop"')
+    assert finding.remedy.startswith('under [folds]: kind = "grouped" and column = "shop"; or ')
     assert '[schema] drop = ["shop"]' in finding.remedy
 
 
@@ -240,4 +240,6 @@ def test_groups_of_which_test_has_none_are_named():
     findings = drift.levels_apart(dataset(frame[:200], frame[200:]))
     assert [finding.columns for finding in findings] == [("who",), ("number",)]
     assert "10 in train, 5 others in test" in findings[0].evidence
-    assert findings[0].remedy.startswith('[folds] kind = "grouped", column = "who"')
+    assert findings[0].remedy == (
+        '[schema] drop = ["who"]; where its values are groups, also under [folds]: kind = "grouped" and column = "who"'
+    )

@@ -67,6 +67,24 @@ def test_without_an_id_column_the_samples_rows_are_those_of_test_in_order():
     assert layout.notices == (Notice("sample.csv", text, 2),)
 
 
+def test_a_sample_of_several_targets_is_followed_for_one_of_them():
+    """One config trains one target; what to do about the others is said, with their number."""
+    layout = layout_of("Id,x,y,z\n4,0,0,0\n5,0,0,0\n")
+    assert plain(layout) == (("Id", "y"), ["4", "5"], ["4", "5"])
+    text = (
+        "wants 3 predictions a row; this submission holds 'y' alone: train each target with a TOML of its own and put "
+        "the columns side by side before uploading"
+    )
+    assert layout.notices == (Notice("sample.csv", text, 3),)
+
+
+def test_without_a_test_file_a_sample_is_not_followed():
+    """It lists rows that are not there, under a header that nobody asks held-out rows for."""
+    raw = raw_tables(TRAIN, None, "key,price\n4,0\n")
+    layout = submission_layout(raw, WITH_ID, texts("1"))
+    assert plain(layout) == (("Id", "y"), ["1"], ["1"])
+
+
 @pytest.mark.parametrize(
     ("sample", "roles", "message"),
     [

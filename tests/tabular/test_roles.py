@@ -370,3 +370,53 @@ def test_of_many_rows_a_sample_is_looked_at_and_what_one_row_decides_in_all():
     assert a.missing == ("?",)
     assert day.formats == ("%d/%m/%Y",)
     assert same.role == "categorical"
+
+
+def test_truth_values_are_guessed_alike_in_a_parquet_and_in_a_csv_file():
+    """Where both hold the same cells the draft is the same."""
+    texts = raw_of("b,target | True,0.5 | False,1.5 | ,2.5 | True,8.5")
+    truths = typed(b=pa.array([True, False, None, True]), target=pa.array([0.5, 1.5, 2.5, 8.5]))
+    assert guess_of(texts, "b").role == guess_of(truths, "b").role == "boolean"
+    assert guess_of(truths, "b").evidence == guess_of(texts, "b").evidence == "only 'True', 'False'"
+
+
+def test_numbers_with_a_decimal_comma_are_numbers_whatever_the_files_own_mark():
+    """Not codes, not texts, not thousands; per cent beside plain numbers are none."""
+    raw = raw_of('a,b,y | "0,238",5%,0.5 | "1,580",0.05,1.5 | "12,5",7%,2.5')
+    assert guess_of(raw, "a").role == "numeric"
+    assert guess_of(raw, "a").evidence == "numbers from 0.238 to 12.5, ',' in them as the decimal mark"
+    assert guess_of(raw, "b").role == "categorical"
+
+
+@pytest.mark.parametrize("cell", ["${:,.2f}", "{:.2f} €", "{:,.2f}"])
+def test_the_metric_of_prices_is_that_of_their_numbers(cell):
+    """A mark in front, behind or between the digits changes no distribution: skewed prices are log_rmse."""
+    prices = np.exp(np.linspace(3, 12, 60))
+
+    def metric(texts):
+        frame = pa.table({"a": [str(n % 7) for n in range(60)], "price": texts})
+        raw = RawTables(RawTable("train.csv", frame, line_of=lambda row: row + 2), None, None, {})
+        return guess_roles(raw, folder_name="data").metric
+
+    assert metric([cell.format(price) for price in prices]) == metric([f"{price:.2f}" for price in prices])
+    assert metric([cell.format(price) for price in prices]).value == "log_rmse"
+
+
+def test_the_metric_of_decimal_commas_is_not_that_of_thousands():
+    """Shares between 0 and 1 with three digits behind the comma are no counts."""
+    rows = " | ".join(f'"0,{100 + 7 * n}"' for n in range(20))
+    metric = guess_roles(raw_of(f"y | {rows}"), folder_name="data", target="y").metric
+    assert (metric.value, metric.evidence.split(",")[0]) == ("rmse", "numbers from 0.1 to 0.233")
+
+
+def test_a_column_that_is_nearly_all_numbers_and_drafted_as_levels_is_listed():
+    """If the config said nothing it would be read as numbers; where one text in ten stands it would not."""
+    few, many = (
+        RawTables(
+            RawTable("train.csv", pa.table({"a": cells, "y": [f"{n}.5" for n in range(200)]}), lambda row: row + 2),
+            None, None, {},
+        )
+        for cells in (["1", "2"] * 99 + ["1", "x"], ["1", "2"] * 90 + ["x"] * 20)
+    )  # fmt: skip
+    assert (guess_of(few, "a").role, guess_of(few, "a").listed) == ("categorical", True)
+    assert (guess_of(many, "a").role, guess_of(many, "a").listed) == ("categorical", False)

@@ -6,7 +6,8 @@ import pytest
 from builders import raw_tables, table, typed
 
 from pipeline.errors import DataError
-from pipeline.settings import Files, Schema
+from pipeline.settings import Files, Holdout, Schema
+from pipeline.tables import Notice
 from pipeline.tabular import schema
 
 ROLES = Schema(id="Id", target="y")
@@ -14,19 +15,25 @@ TRAIN, TEST = "Id,area,y\n1,1,1\n", "Id,area\n2,1\n"
 DIFFERENT = "; add the missing ones, or list them under [schema] drop"
 
 
-def faults(train=TRAIN, test=TEST, *, fold_column="", holdout_by="", **roles):
+def faults(train=TRAIN, test=TEST, *, fold_column="", holdout=None, **roles):
     """All sentences about the columns of two files."""
     settings = Schema(**({"id": "Id", "target": "y"} | roles))
-    return list(schema.role_faults(raw_tables(train, test), settings, fold_column=fold_column, holdout_by=holdout_by))
+    raw, holdout = raw_tables(train, test), holdout or Holdout()
+    return list(schema.role_faults(raw, settings, fold_column=fold_column, holdout=holdout))
 
 
 def names_of(train=TRAIN, test=TEST, **roles):
     return schema.feature_names(raw_tables(train, test), Schema(**({"id": "Id", "target": "y"} | roles)))
 
 
-def target_of(*cells, **roles):
+def parsed(*cells, **roles):
+    """The target and what was noticed about it."""
     lines = "".join(f'"{cell}"\n' for cell in cells)
     return schema.parse_target(table("y\n" + lines), Schema(target="y", **roles))
+
+
+def target_of(*cells, **roles):
+    return parsed(*cells, **roles)[0]
 
 
 # --- columns
@@ -68,9 +75,10 @@ def test_a_fault_of_the_columns_is_a_sentence(train, test, roles, message):
 
 def test_columns_that_other_settings_name_must_be_there():
     """The exact sentences of [folds] and [holdout]."""
-    assert faults(fold_column="aera", holdout_by="when") == [
+    assert faults(fold_column="aera", holdout=Holdout(by="when", group="areas")) == [
         "train.csv: no column 'aera', which [folds] column names; did you mean 'area'?",
         "train.csv: no column 'when', which [holdout] by names; the file has 'Id', 'area', 'y'",
+        "train.csv: no column 'areas', which [holdout] group names; did you mean 'area'?",
     ]
 
 
@@ -127,17 +135,28 @@ def test_a_target_is_read_as_numbers_with_gaps():
     np.testing.assert_array_equal(target_of("1.5", "?", missing_in={"y": ("?",)}), [1.5, np.nan])
 
 
-def test_thousands_and_units_are_taken_out_of_a_target():
-    """As out of a feature: a price stays a price."""
-    assert target_of("$1,234", "$5").tolist() == [1234.0, 5.0]
-    assert schema.parse_target(table('y\n"1.234,5"\n7\n', decimal=","), Schema(target="y")).tolist() == [1234.5, 7.0]
+def test_thousands_and_units_are_taken_out_of_a_target_and_said():
+    """As out of a feature: a price stays a price; a target that is written plainly is not spoken of."""
+    target, notices = parsed("$1,234", "$5", "7")
+    assert target.tolist() == [1234.0, 5.0, 7.0]
+    assert notices == [Notice("y", "read as numbers, ',' and '$' in them taken out", 2)]
+    dotted = schema.parse_target(table('y\n"1.234,5"\n7\n', decimal=","), Schema(target="y"))[0]
+    assert dotted.tolist() == [1234.5, 7.0]
+    assert parsed("1.5", "7")[1] == []
+
+
+def test_a_target_with_decimal_commas_is_no_number_of_thousands():
+    """0,238 is less than one, and 1,580 is less than two, whatever the file's own mark."""
+    target, notices = parsed("0,238", "1,580", "12")
+    assert target.tolist() == [0.238, 1.58, 12.0]
+    assert notices == [Notice("y", "read as numbers, ',' in them as the decimal mark", 2)]
 
 
 @pytest.mark.parametrize("text", ["?", "inf", "1,5", "1e100"])
 def test_one_text_among_the_targets_is_named_with_its_line(text):
-    """FAULT 34: the third line of the file."""
+    """FAULT 34: the third line of the file; a comma among points is no decimal mark."""
     with pytest.raises(DataError) as raised:
-        target_of("10", text, "30")
+        target_of("10.5", text, "30.5")
     assert str(raised.value) == (
         f"train.csv: line 3: target 'y' is {text!r}, expected a finite number (1 such rows); correct or blank it"
     )
@@ -153,10 +172,18 @@ def test_one_text_among_the_targets_is_named_with_its_line(text):
 )
 def test_typed_targets_are_numbers_with_gaps(cells, expected):
     """Null and NaN are missing alike."""
-    np.testing.assert_array_equal(schema.parse_target(typed({"y": cells}), ROLES), expected)
+    np.testing.assert_array_equal(schema.parse_target(typed({"y": cells}), ROLES)[0], expected)
 
 
-@pytest.mark.parametrize("cells", [pa.array([True, False]), pa.array([[1.0]]), pa.array([0, 1], pa.timestamp("s"))])
+def test_truth_values_are_no_target():
+    """They are the texts that a CSV file has for them, and refused as those are."""
+    with pytest.raises(
+        DataError, match=r"^train\.parquet: line 1: target 'y' is 'True', expected a finite number \(2 "
+    ):
+        schema.parse_target(typed({"y": [True, False]}), ROLES)
+
+
+@pytest.mark.parametrize("cells", [pa.array([[1.0]]), pa.array([0, 1], pa.timestamp("s"))])
 def test_a_typed_target_that_is_no_number_is_an_error(cells):
     """The exact sentence."""
     with pytest.raises(DataError) as raised:

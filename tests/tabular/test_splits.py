@@ -21,7 +21,7 @@ def texts(values):
 
 def split(kind, rows, column=None, **settings):
     """Folds of a target that counts the rows."""
-    named = {"column": "Zone"} if kind in ("grouped", "leave_one_group_out", "column") and column is not None else {}
+    named = {"column": "Zone"} if kind in ("grouped", "leave_one_group_out", "column") else {}
     return split_rows(
         np.arange(rows, dtype=np.float64),
         FoldSettings(kind=kind, **(named | settings)),
@@ -288,7 +288,7 @@ def test_blanks_around_a_group_make_no_other_group():
     ("kind", "content"), [("grouped", "groups"), ("leave_one_group_out", "groups"), ("column", "folds")]
 )
 def test_a_kind_that_reads_a_column_needs_one(kind, content):
-    """The settings and the remedy are named."""
+    """A column that is named and was not handed over: the settings and the remedy are named."""
     assert refusal(kind, 20) == f'folds.kind = "{kind}" needs folds.column; name the column of the {content}'
 
 

@@ -70,7 +70,7 @@ def boolean(look: Look, _scene: Scene) -> Found | None:
 
 def code(look: Look, _scene: Scene) -> Found | None:
     """Numbers that name things: leading zeros, few whole numbers called class or type, one number or none."""
-    if not look.is_numbers or look.kind != "text" or look.removed:
+    if not look.is_numbers or look.kind != "text" or look.written is not None:
         return _named_numbers(look)
     padded = look.texts.filter(pc.match_substring_regex(look.texts, r"^0\d+$"))
     if len(padded):
@@ -113,7 +113,7 @@ def numeric(look: Look, _scene: Scene) -> Found | None:
                 missing=words,
                 listed=True,
             )
-        marks = f", {' and '.join(map(repr, look.removed))} in them taken out" if look.removed else ""
+        marks = look.written.text.removeprefix("read as numbers") if look.written is not None else ""
         return Found("numeric", f"{'whole numbers' if look.is_whole else 'numbers'} from {low:g} to {high:g}{marks}")
     strays = int(look.counts[look.wrong].sum())
     if look.kind == "date" or look.number_share < 1 - DIRTY_SHARE or len(look.texts) - int(look.wrong.sum()) < 20:

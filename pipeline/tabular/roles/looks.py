@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from pipeline.errors import DataError
 from pipeline.settings import Schema
 from pipeline.tabular.cells import blank, is_date, is_text, numbers_of, spread_rows
-from pipeline.tabular.notation import removable
+from pipeline.tabular.notation import how_written
 
 if TYPE_CHECKING:
-    from pipeline.tables import Booleans, Floats, Integers, RawTable, RawTables, Texts
+    from pipeline.tables import Booleans, Floats, Integers, RawTable, RawTables
+    from pipeline.tabular.notation import Written
 
 ROWS_LOOKED_AT = 200_000
 FEW_TEXTS = 1000
@@ -58,7 +59,7 @@ class Look:
     texts: pa.Array  # every text in train and test, once
     counts: Integers  # how often each stands there
     numbers: Floats  # each as a number, NaN if it is none
-    removed: str  # characters to take out of numbers first
+    written: Written | None  # how numbers are written, where that is not plainly
 
     @property
     def wrong(self) -> Booleans:
@@ -152,7 +153,8 @@ def _look(name: str, raw: RawTables) -> Look:
         texts, counts = _with_late_texts(name, tables, texts, counts)
     in_train, whole = name in raw.train.names, not cut and len(counted) <= FEW_TEXTS
     rows = raw.train.rows if whole else min(raw.train.rows, ROWS_LOOKED_AT)
-    numbers, removed = _numbers(texts, tables[0].decimal)
+    counts = counts.to_numpy(zero_copy_only=False)
+    numbers, written = _numbers(texts, counts, tables[0].decimal)
     return Look(
         name=name,
         kind=_kind(tables[0].columns[name]),
@@ -162,9 +164,9 @@ def _look(name: str, raw: RawTables) -> Look:
         missing=rows - len(parts[0]) if in_train else 0,
         distinct=pc.count_distinct(parts[0]).as_py() if in_train else 0,
         texts=texts,
-        counts=counts.to_numpy(zero_copy_only=False),
+        counts=counts,
         numbers=numbers,
-        removed=removed,
+        written=written,
     )
 
 
@@ -181,20 +183,24 @@ def _with_late_texts(name: str, tables: list[RawTable], texts: pa.Array, counts:
     )
 
 
-def _numbers(texts: pa.Array, decimal: str) -> tuple[Floats, str]:
-    """Each text as a number, and the characters that have to be taken out for that."""
+def _numbers(texts: pa.Array, counts: Integers, decimal: str) -> tuple[Floats, Written | None]:
+    """Each text as a number, and how the numbers are written where that is not plainly."""
     cells = pa.chunked_array([texts])
     read = numbers_of(cells, decimal=decimal)
-    removed = _removable(read.wrong[:FEW_TEXTS], decimal) and _removable(read.wrong, decimal)
-    read = numbers_of(cells, decimal=decimal, removed=removed) if removed else read
     is_wrong = pc.is_in(texts, value_set=pa.array(read.wrong, pa.string())).to_numpy(zero_copy_only=False)
+    is_every_cell = bool(counts[is_wrong].sum() == counts.sum())
+    written = None
+    for wrong in (read.wrong[:FEW_TEXTS], read.wrong):  # a few texts tell in most columns that there is nothing to find
+        meant = np.array([text for text in wrong.tolist() if not means_missing(text)], dtype=object)
+        written = how_written(meant, decimal, is_every_cell=is_every_cell)
+        if written is None:
+            break
+    if written is not None:
+        again = numbers_of(cells, decimal=written.decimal or decimal, removed=written.removed)
+        read, written = (again, written) if len(again.wrong) < len(read.wrong) else (read, None)
+        is_wrong = pc.is_in(texts, value_set=pa.array(read.wrong, pa.string())).to_numpy(zero_copy_only=False)
     # an infinite number is read as missing, but it is no text among numbers
-    return np.where(np.isnan(read.values) & ~is_wrong, np.inf, read.values), removed
-
-
-def _removable(wrong: Texts, decimal: str) -> str:
-    meant = [text for text in wrong.tolist() if not means_missing(text)]
-    return removable(np.array(meant, dtype=object), decimal) if meant else ""
+    return np.where(np.isnan(read.values) & ~is_wrong, np.inf, read.values), written
 
 
 def _kind(column: pa.ChunkedArray) -> str:

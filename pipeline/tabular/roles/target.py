@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 from pipeline.errors import DataError
-from pipeline.tabular.cells import blank, numbers_of
-from pipeline.tabular.notation import how_written
+from pipeline.tabular.cells import blank
+from pipeline.tabular.notation import read_numbers
 from pipeline.tabular.roles.looks import USUAL_MISSING
 from pipeline.tabular.roles.names import (
     COUNT_WORDS,
@@ -166,10 +166,7 @@ TARGET_RULES = (
 def suggest_metric(name: str, raw: RawTables) -> Claim:
     """Rmsle for counts, log_rmse for skewed positive numbers whose logarithm is less so, else rmse."""
     column = blank(raw.train.columns[name], USUAL_MISSING)
-    numbers = numbers_of(column, decimal=raw.train.decimal)
-    written = how_written([numbers], len(column) - column.null_count, raw.train.decimal)
-    if written is not None:
-        numbers = numbers_of(column, decimal=written.decimal or raw.train.decimal, removed=written.removed)
+    (numbers,), _ = read_numbers([column], [raw.train.decimal])
     values = np.asarray(numbers.values)
     values = values[np.isfinite(values)]
     if len(values) < 3:

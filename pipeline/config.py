@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "PIPELINE_"
 # where and how often a candidate is trained, not what it is
 NOT_SEARCHED = {
-    f"train.{key}" for key in ("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit")
+    f"train.{key}"
+    for key in (
+        *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
+        "checkpoint_seconds",
+    )
 }
 ALIASES = {"schema": "roles"}
 # keys that hold a table of their own, whose names are the user's: columns, or dotted keys

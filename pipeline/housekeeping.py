@@ -6,15 +6,17 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pipeline.checkpoints import PARTS
 from pipeline.graph import STAGES
 from pipeline.outputs import Publisher
 from pipeline.progress import say
-from pipeline.runner import PARTS, Runner
 from pipeline.store import KEY_SHOWN, SET_ASIDE, Manifest
 from pipeline.words import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipeline.runner import Runner
 
 
 def status(runner: Runner) -> None:

@@ -18,6 +18,7 @@ from pipeline.settings import Config
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "CONFIG.md"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+TABLE_OF = {"Chain": "train.chain"}  # lists of tables below the top
 NOUNS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
@@ -121,7 +122,9 @@ def _words(schema: Mapping[str, Any], *, noun: str = "") -> str:
 def _list_words(schema: Mapping[str, Any]) -> str:
     items = schema["items"]
     if "$ref" in items:
-        return f"`[[{schema['title'].lower()}]]` sections, see there"
+        return f"`[[{TABLE_OF.get(schema['title'], schema['title'].lower())}]]` sections, see there"
+    if "prefixItems" in items:
+        return f"list of pairs of {NOUNS[items['prefixItems'][0]['type']]}s"
     return "list of " + _words(items, noun=f"{NOUNS[items['type']]}s").replace(", ", ", each ", 1)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline import digests
+from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
@@ -19,11 +20,11 @@ from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
+    from pipeline.runtime import Checkpoint
     from pipeline.settings import Config
     from pipeline.tables import Allowance, Compute, Winner
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
-PARTS = "part"  # stage name of a finished part of an unfinished stage
 
 
 class Runner:
@@ -97,13 +98,15 @@ class Runner:
         """What a stage may use while it runs: the device, a progress bar, and the store for finished parts."""
         bar = Bar(what, lines=lines)
 
-        def keep(part: str, compute: Callable[[], object]) -> object:
+        def keep(part: str, compute: Callable[[Checkpoint], object]) -> object:
             part_key = key_of({"stage": key, "part": part})
             found = store.find(PARTS, part_key)
             if found is not None:
                 return store.load(found)
-            value = compute()
+            checkpoint = StoredCheckpoint(store, key, part, seconds=self.config.train.checkpoint_seconds)
+            value = compute(checkpoint)
             store.save(PARTS, part_key, value, seconds=0.0, parts={"of": key})
+            checkpoint.forget()
             return value
 
         return Runtime(self.compute, bar.update, keep), bar

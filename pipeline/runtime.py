@@ -12,18 +12,49 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]  # (done, total, what)
 
 
-class Keep(Protocol):
-    """Finished parts of a stage, so that a killed run continues after the last one."""
+class Checkpoint(Protocol):
+    """The state of a part that is still being computed, so that a killed run continues within it."""
 
-    def __call__(self, part: str, compute: Callable[[], object]) -> object:
+    def load(self) -> object | None:
+        """The last state that was saved, if there is one."""
+        ...
+
+    def due(self) -> bool:
+        """Whether it is time to save again; asked often, so it must be cheap."""
+        ...
+
+    def save(self, state: object) -> None:
+        """Keep this state instead of the last one."""
+        ...
+
+
+class NoCheckpoint:
+    """Nothing is saved: for tests and for use as a library."""
+
+    def load(self) -> object | None:
+        """Nothing."""
+        return None
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def save(self, state: object) -> None:
+        """Forget it."""
+
+
+class Keep(Protocol):
+    """Finished parts of a stage, and the state of an unfinished one, so that a killed run continues."""
+
+    def __call__(self, part: str, compute: Callable[[Checkpoint], object]) -> object:
         """The stored part of that name, else the computed one, which is stored."""
         ...
 
 
-def compute_always(part: str, compute: Callable[[], object]) -> object:
+def compute_always(part: str, compute: Callable[[Checkpoint], object]) -> object:
     """Keep nothing: for tests and for use as a library."""
     del part
-    return compute()
+    return compute(NoCheckpoint())
 
 
 def tell_nobody(done: int, total: int, what: str) -> None:

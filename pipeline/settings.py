@@ -152,23 +152,92 @@ class Model(Settings):
         "relu", description="after each hidden layer"
     )
     init: Literal[
-        "pytorch", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "uniform", "normal"
-    ] = Field("pytorch", description="how weights start; pytorch is torch.nn.Linear's own")
+        "pytorch",
+        "xavier_uniform",
+        "xavier_uniform_fan_in",
+        "xavier_uniform_fan_out",
+        "xavier_normal",
+        "xavier_normal_fan_in",
+        "xavier_normal_fan_out",
+        "kaiming_uniform",
+        "kaiming_uniform_fan_out",
+        "kaiming_normal",
+        "kaiming_normal_fan_out",
+        "uniform",
+        "normal",
+        "data_driven",
+    ] = Field(
+        "pytorch",
+        description="how weights start; pytorch is torch.nn.Linear's own; data_driven: unit variance after each layer, "
+        "on the job's own training rows",
+    )
     init_scale: float = Field(0.01, gt=0, description="range of `uniform`, standard deviation of `normal`")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of hidden units dropped at each training step")
+
+
+ScheduleKind = Literal[
+    "constant",
+    "step",
+    "exponential",
+    "inverse_time",
+    "natural_exponential",
+    "piecewise",
+    "linear",
+    "cosine",
+    "cosine_restarts",
+    "cyclic",
+    "one_cycle",
+    "coslog4",
+]
+Milestones = Annotated[tuple[Pair, ...], BeforeValidator(_as_tuple)]
+
+
+class Link(Settings):
+    """A schedule that takes over from the one before it."""
+
+    at: float = Field(gt=0, lt=1, description="share of the training at which it begins")
+    kind: ScheduleKind = Field(description="as train.schedule")
+    gamma: float = Field(0.5, gt=0, le=1, description="as train.gamma")
+    every: float = Field(0.25, gt=0, le=1, description="as train.every")
+    cycles: int = Field(1, ge=1, description="as train.cycles")
+    floor: float = Field(0.0, ge=0, lt=1, description="as train.lr_floor")
 
 
 class Train(Settings):
     """How the network learns."""
 
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="adam adds weight decay to the gradient")
+    optimizer: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw", "adam_then_sgd"] = Field(
+        "adamw", description="weight decay is decoupled in adamw, added to the gradient (L2) in the others"
+    )
     lr: float = Field(4e-3, gt=0, description="learning rate, the schedule's peak")
-    weight_decay: float = Field(0.3, ge=0, description="L2 in adam, decoupled in adamw")
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
-    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
+    lr_for_batch: int = Field(0, ge=0, description="batch size that lr is for: lr grows with batch_size; 0: as it is")
+    weight_decay: float = Field(0.3, ge=0, description="strength")
+    decay_biases: bool = Field(True, description="false: weight decay and l1 leave biases alone")
+    l1: float = Field(0.0, ge=0, description="weight of the sum of |w| in the loss")
+    clip_norm: float = Field(0.0, ge=0, description="largest Euclidean norm of a network's gradient; 0: any")
+    clip_value: float = Field(0.0, ge=0, description="largest magnitude of an entry of the gradient; 0: any")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay of Adam's first moment")
+    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment, RMSprop's alpha too")
     epsilon: float = Field(1e-8, gt=0, description="added to the root of the second moment")
-    loss: Literal["mse", "mae", "huber"] = Field("mse", description="on the transformed target")
-    schedule: Literal["constant", "cosine", "one_cycle"] = Field("one_cycle", description="learning rate over steps")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, rmsprop, and adam_then_sgd after the switch")
+    nesterov: bool = Field(False, description="Nesterov's momentum in sgd")
+    switch_at: float = Field(0.7, gt=0, lt=1, description="share of the training that adam_then_sgd spends in adam")
+    switch_lr: float = Field(10.0, gt=0, description="its learning rate after the switch, as a multiple")
+    loss: Literal["mse", "mae", "huber", "log_cosh", "quantile", "relative", "poisson", "tweedie"] = Field(
+        "mse",
+        description="on the transformed target; poisson and tweedie want target.transform none and standardize false",
+    )
+    loss_parameter: float = Field(
+        0.0, ge=0, description="0: its default (huber: delta, 1; quantile: q, .5; relative: .01; tweedie: power, 1.5)"
+    )
+    schedule: ScheduleKind = Field("one_cycle", description="learning rate over steps")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which lr rises to the schedule's start")
+    gamma: float = Field(0.5, gt=0, le=1, description="decay of step, exponential, inverse_time, natural_exponential …")
+    every: float = Field(0.25, gt=0, le=1, description="… in this share of the steps")
+    milestones: Milestones = Field((), description="of piecewise: [share of the steps, share of lr from there on], …")
+    cycles: int = Field(1, ge=1, description="of cosine_restarts, cyclic")
+    lr_floor: float = Field(0.0, ge=0, lt=1, description="the schedule never falls below this share of lr")
+    chain: Annotated[tuple[Link, ...], BeforeValidator(_as_tuple)] = Field((), description="further schedules, in turn")
     epochs: int = Field(150, ge=1, le=100_000, description="passes over a fold's training rows")
     batch_size: int = Field(64, ge=1, le=1 << 24, description="rows a step")
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better score; 0: never early")
@@ -181,7 +250,12 @@ class Train(Settings):
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
-    precision: Literal["fp32", "fp64"] = Field("fp32", description="arithmetic of weights and products")
+    precision: Literal["auto", "fp32", "fp64", "bf16"] = Field(
+        "fp32", description="of weights and products; bf16: products alone; auto: bf16 where the device has it natively"
+    )
+    checkpoint_seconds: float = Field(
+        20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"
+    )
     pack_size: int = Field(0, ge=0, description="networks trained side by side; 0: chosen for the device")
 
 

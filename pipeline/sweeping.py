@@ -8,7 +8,7 @@ import optuna
 
 from pipeline.graph import SEARCH
 from pipeline.progress import say
-from pipeline.stages.learners import Candidate
+from pipeline.stages.assignments import Candidate
 from pipeline.stages.search import Session, search
 from pipeline.storage import open_study, save_winner, study_file
 

@@ -244,6 +244,7 @@ class Network:
     init: str
     init_scale: float
     outputs: int = 1
+    link: str = "identity"  # "log": outputs are logarithms of what is predicted
 
     @property
     def layer_sizes(self) -> tuple[tuple[int, int], ...]:

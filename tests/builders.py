@@ -10,8 +10,9 @@ import pyarrow as pa
 import torch
 
 from pipeline.engine.draws import job_key
-from pipeline.engine.optimizers import AdamRule
+from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
+from pipeline.engine.schedules import Schedule
 from pipeline.runtime import Runtime
 from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
 from pipeline.stages.ingest import ingest
@@ -21,7 +22,7 @@ from pipeline.tables import Compute, Network, RawTable, RawTables
 # --- the engine
 
 SMALL_NETWORK = Network(inputs=3, hidden=(5, 4), activation="relu", init="pytorch", init_scale=0.01)
-PLAIN_ADAMW = AdamRule(decoupled=True, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8)
+PLAIN_ADAMW = Rule(decoupled=True, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8)
 PLAIN_JOB = Assignment(
     key=job_key(0, 0),
     network=SMALL_NETWORK,
@@ -29,7 +30,7 @@ PLAIN_JOB = Assignment(
     valid_rows=np.arange(10, 14),
     rule=PLAIN_ADAMW,
     lr=0.01,
-    schedule="constant",
+    schedule=Schedule("constant"),
     loss="mse",
     dropout=0.0,
     epochs=5,
@@ -41,6 +42,8 @@ PLAIN_JOB = Assignment(
 
 def job(**changes):
     """Ten training rows in batches of 4 (3 steps an epoch), 5 epochs, no dropout; with the given changes."""
+    if isinstance(changes.get("schedule"), str):
+        changes["schedule"] = Schedule(changes["schedule"])
     return replace(PLAIN_JOB, **changes)
 
 

@@ -3,33 +3,89 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from pipeline.engine.draws import normals, stream, uniforms
+from pipeline.engine.networks import ACTIVATIONS, linear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import torch
-    from torch import Tensor
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.tables import Network
 
-WEIGHT, BIAS = 0, 1
+WEIGHT, BIAS, SAMPLE = 0, 1, 2
 INITIALISATION = 1  # the purpose in a job's stream; see fit.py for the others
-RELU_GAIN = math.sqrt(2.0)
+DATA_DRIVEN = "data_driven"  # the scheme whose tensors `unit_variance` has yet to rescale
+NOISE = 1e-5  # a spread below this share of the pre-activations' size is rounding
+
+# 1 / the root of the activation's mean square under a standard normal; tanh and sigmoid by torch's convention
+GAINS: Mapping[str, float] = {
+    "relu": math.sqrt(2.0),
+    "leaky_relu": math.sqrt(2.0 / (1 + 0.01**2)),
+    "elu": 1.2451983007007064,
+    "gelu": 1.5335304411955353,
+    "silu": 1.6765324703310913,
+    "mish": 1.4868475812732078,
+    "tanh": 5.0 / 3.0,
+    "sigmoid": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a scheme may look at. gain: of the network's activation; scale: `model.init_scale`."""
+
+    n_in: int
+    n_out: int
+    gain: float
+    scale: float
+
 
 Spread = tuple[str, float]  # ("uniform", half range) or ("normal", standard deviation)
 
-SCHEMES: Mapping[str, Callable[[int, int, float], Spread]] = {
+
+def _xavier(kind: str, fan: Callable[[Layer], float]) -> Callable[[Layer], Spread]:
+    """Variance 1 / fan, whatever the activation (Glorot and Bengio 2010)."""
+    return lambda layer: (kind, math.sqrt((3.0 if kind == "uniform" else 1.0) / fan(layer)))
+
+
+def _kaiming(kind: str, fan: Callable[[Layer], float]) -> Callable[[Layer], Spread]:
+    """Variance gain^2 / fan (He et al. 2015)."""
+    return lambda layer: (kind, layer.gain * math.sqrt((3.0 if kind == "uniform" else 1.0) / fan(layer)))
+
+
+def _fan_in(layer: Layer) -> float:
+    return layer.n_in
+
+
+def _fan_out(layer: Layer) -> float:
+    return layer.n_out
+
+
+def _fan_mean(layer: Layer) -> float:
+    return (layer.n_in + layer.n_out) / 2
+
+
+SCHEMES: Mapping[str, Callable[[Layer], Spread]] = {
     # torch.nn.Linear: kaiming_uniform with a = sqrt(5), which is a half range of 1 / sqrt(fan in)
-    "pytorch": lambda n_in, _out, _scale: ("uniform", 1.0 / math.sqrt(n_in)),
-    "xavier_uniform": lambda n_in, n_out, _scale: ("uniform", math.sqrt(6.0 / (n_in + n_out))),
-    "xavier_normal": lambda n_in, n_out, _scale: ("normal", math.sqrt(2.0 / (n_in + n_out))),
-    "kaiming_uniform": lambda n_in, _out, _scale: ("uniform", RELU_GAIN * math.sqrt(3.0 / n_in)),
-    "kaiming_normal": lambda n_in, _out, _scale: ("normal", RELU_GAIN / math.sqrt(n_in)),
-    "uniform": lambda _in, _out, scale: ("uniform", scale),
-    "normal": lambda _in, _out, scale: ("normal", scale),
+    "pytorch": lambda layer: ("uniform", 1.0 / math.sqrt(layer.n_in)),
+    "xavier_uniform": _xavier("uniform", _fan_mean),
+    "xavier_uniform_fan_in": _xavier("uniform", _fan_in),
+    "xavier_uniform_fan_out": _xavier("uniform", _fan_out),
+    "xavier_normal": _xavier("normal", _fan_mean),
+    "xavier_normal_fan_in": _xavier("normal", _fan_in),
+    "xavier_normal_fan_out": _xavier("normal", _fan_out),
+    "kaiming_uniform": _kaiming("uniform", _fan_in),
+    "kaiming_uniform_fan_out": _kaiming("uniform", _fan_out),
+    "kaiming_normal": _kaiming("normal", _fan_in),
+    "kaiming_normal_fan_out": _kaiming("normal", _fan_out),
+    "uniform": lambda layer: ("uniform", layer.scale),
+    "normal": lambda layer: ("normal", layer.scale),
+    DATA_DRIVEN: _xavier("normal", _fan_in),
 }
 
 
@@ -39,12 +95,54 @@ def initial_tensors(network: Network, keys: Tensor, dtype: torch.dtype) -> list[
     Biases start at 0, except under "pytorch", which draws them like the weights.
     """
     tensors = []
-    for layer, (n_in, n_out) in enumerate(network.layer_sizes):
-        spread = SCHEMES[network.init](n_in, n_out, network.init_scale)
+    for layer, spread in enumerate(_spreads(network)):
+        n_in, n_out = network.layer_sizes[layer]
         tensors.append(_draw(stream(keys, INITIALISATION, layer, WEIGHT), (n_in, n_out), spread, dtype))
         bias = spread if network.init == "pytorch" else ("uniform", 0.0)
         tensors.append(_draw(stream(keys, INITIALISATION, layer, BIAS), (1, n_out), bias, dtype))
     return tensors
+
+
+def expected_std(network: Network) -> tuple[float, ...]:
+    """The standard deviation at which the theory draws each layer's weights; before `unit_variance` rescales them."""
+    return tuple(size / math.sqrt(3.0) if kind == "uniform" else size for kind, size in _spreads(network))
+
+
+def sample_places(keys: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """Places in each job's own training rows, int64 [M, count], drawn with replacement for `unit_variance`.
+
+    lengths: int64 [M], the jobs' numbers of training rows. A job's draw depends on its key and length alone.
+    """
+    shares = uniforms(stream(keys, INITIALISATION, 0, SAMPLE), count)
+    # the product of the largest share and a length rounds up to the length itself
+    return torch.minimum((shares * lengths[:, None]).to(torch.int64), lengths[:, None] - 1)
+
+
+@torch.no_grad()
+def unit_variance(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> list[Tensor]:
+    """Rescale tensors layer by layer, so that each unit's pre-activations over `rows` have mean 0 and variance 1.
+
+    rows: [M, S, D], each model's own training rows, the same S in every pack. Works on the tensors of any scheme.
+    A unit whose pre-activations do not vary keeps its weights, and its bias makes them 0.
+    (After Mishkin and Matas 2016, with a scale and a bias per unit.)
+    """
+    activation, hidden = ACTIVATIONS[network.activation], rows.to(torch.float64)
+    settled: list[Tensor] = []
+    for layer in range(len(network.layer_sizes)):
+        weight = tensors[2 * layer].to(torch.float64)
+        reached = linear(weight, torch.zeros_like(weight[:, :1]), hidden)
+        mean = reached.mean(1, keepdim=True)
+        spread = (reached - mean).square().mean(1, keepdim=True).sqrt()
+        size = reached.square().mean(1, keepdim=True).sqrt()
+        scale = torch.where(spread <= NOISE * size, torch.ones_like(spread), 1 / spread)
+        settled += [(weight * scale).to(rows.dtype), (-mean * scale).to(rows.dtype)]
+        hidden = activation((reached - mean) * scale)
+    return settled
+
+
+def _spreads(network: Network) -> list[Spread]:
+    gain = GAINS[network.activation]
+    return [SCHEMES[network.init](Layer(*sizes, gain, network.init_scale)) for sizes in network.layer_sizes]
 
 
 def _draw(streams: Tensor, shape: tuple[int, int], spread: Spread, dtype: torch.dtype) -> Tensor:

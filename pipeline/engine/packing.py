@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from pipeline.engine.gradients import GradientRule
+from pipeline.engine.networks import KEEPS_ZERO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.engine.optimizers import AdamRule
+    from pipeline.engine.optimizers import Rule
+    from pipeline.engine.schedules import Schedule
     from pipeline.tables import Integers, Network
 
+NO_RULE = GradientRule()
 CPU_PACK = 10  # networks; beyond that a step's tensors leave the cache (see docs/LOG.md)
 GPU_BYTES = 4 << 30  # weights, gradients, moments and best weights of one pack
+COPIES = 5  # of the weights: themselves, gradients, two moments, best weights
+# how many times its own parameters a network may be padded to: a GPU has arithmetic to spare, a CPU has not
+CPU_PADDING, GPU_PADDING = 1.3, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +34,25 @@ class Assignment:
     network: Network
     train_rows: Integers
     valid_rows: Integers
-    rule: AdamRule
+    rule: Rule
     lr: float
-    schedule: str
+    schedule: Schedule
     loss: str
     dropout: float
     epochs: int
     batch_size: int
     patience: int
     restore_best: bool
+    loss_parameter: float | None = None  # None: the loss's own default
+    gradient: GradientRule = NO_RULE
+    decay_biases: bool = True  # false: weight decay and the L1 penalty leave biases alone
 
     @property
-    def shape(self) -> tuple[Network, int, str]:
-        """What splits packs: tensors, batch and graph."""
-        return self.network, self.batch_size, self.loss
+    def graph(self) -> tuple[object, ...]:
+        """What splits packs: everything that changes the program of a step, but not the width of its layers."""
+        network = self.network
+        of_network = (network.inputs, len(network.hidden), network.activation, network.link)
+        return (*of_network, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -52,22 +65,64 @@ class Assignment:
         return self.epochs * self.steps_per_epoch
 
 
-def plan_packs(assignments: Sequence[Assignment], *, on_gpu: bool, pack_size: int = 0) -> list[list[int]]:
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Jobs that share a program. `network` has their widest layers; narrower networks are padded with zeros.
+
+    slots: how many train side by side; as one leaves, the next of `positions` takes its place.
+    """
+
+    network: Network
+    positions: tuple[int, ...]
+    slots: int
+
+
+def plan_packs(assignments: Sequence[Assignment], *, on_gpu: bool, pack_size: int = 0) -> list[Pack]:
     """Group positions of `assignments` into packs, jobs with equal hyperparameters side by side.
 
-    pack_size: the most networks in a pack; 0 lets the device decide.
+    pack_size: the most networks side by side; 0 lets the device decide.
     """
-    by_shape: dict[tuple[Network, int, str], list[int]] = {}
+    by_graph: dict[tuple[object, ...], list[int]] = {}
     for position, assignment in enumerate(assignments):
-        by_shape.setdefault(assignment.shape, []).append(position)
-    packs = []
-    for (network, _, _), positions in by_shape.items():
-        positions.sort(key=_first_of_a_kind(assignments, positions).__getitem__)
-        limit = pack_size or _fitting(network, on_gpu=on_gpu)
-        count = -(-len(positions) // limit)
-        size = -(-len(positions) // count)  # even packs: 25 jobs at most 10 a pack make 9 + 9 + 7
-        packs += [positions[start : start + size] for start in range(0, len(positions), size)]
-    return packs
+        by_graph.setdefault(assignment.graph, []).append(position)
+    return [
+        _pack(assignments, positions, on_gpu=on_gpu, pack_size=pack_size)
+        for together in by_graph.values()
+        for positions in _of_like_width(assignments, together, on_gpu=on_gpu)
+    ]
+
+
+def _of_like_width(assignments: Sequence[Assignment], positions: Sequence[int], *, on_gpu: bool) -> list[list[int]]:
+    """Split jobs of one graph where padding would cost more than a pack of their own."""
+    allowed = GPU_PADDING if on_gpu else CPU_PADDING
+    groups: list[list[int]] = []
+    by_size = sorted(positions, key=lambda p: assignments[p].network.parameters, reverse=True)
+    for position in by_size:
+        own = assignments[position].network
+        for group in groups:
+            widest = padded_network([assignments[p].network for p in group] + [own])
+            least = min(own.parameters, *(assignments[p].network.parameters for p in group))
+            may_pad = own.activation in KEEPS_ZERO and widest.parameters <= allowed * least
+            if may_pad or assignments[group[0]].network == own:
+                group.append(position)
+                break
+        else:
+            groups.append([position])
+    return sorted((sorted(group) for group in groups), key=lambda group: group[0])
+
+
+def padded_network(networks: Sequence[Network]) -> Network:
+    """The network whose layers are as wide as the widest of each."""
+    hidden = tuple(max(widths) for widths in zip(*(network.hidden for network in networks), strict=True))
+    return replace(networks[0], hidden=hidden)
+
+
+def _pack(assignments: Sequence[Assignment], positions: list[int], *, on_gpu: bool, pack_size: int) -> Pack:
+    network = padded_network([assignments[p].network for p in positions])
+    positions = sorted(positions, key=_first_of_a_kind(assignments, positions).__getitem__)
+    limit = pack_size or _fitting(network, on_gpu=on_gpu)
+    rounds = -(-len(positions) // limit)
+    return Pack(network, tuple(positions), -(-len(positions) // rounds))  # 25 jobs at most 10 a time: 9, 9 and 7
 
 
 def _first_of_a_kind(assignments: Sequence[Assignment], positions: Sequence[int]) -> dict[int, int]:
@@ -78,7 +133,4 @@ def _first_of_a_kind(assignments: Sequence[Assignment], positions: Sequence[int]
 
 
 def _fitting(network: Network, *, on_gpu: bool) -> int:
-    if not on_gpu:
-        return CPU_PACK
-    copies = 5  # weights, gradients, two moments, best weights
-    return max(1, GPU_BYTES // (4 * copies * network.parameters))
+    return max(1, GPU_BYTES // (4 * COPIES * network.parameters)) if on_gpu else CPU_PACK

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.stages.learners import Candidate, build_blocks, fit_networks, network_of, outputs_of, with_values
+from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.stages.predict import predict
 from pipeline.tables import Fits, Job, Notice
 from pipeline.tabular.features import take

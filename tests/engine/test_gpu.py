@@ -7,6 +7,7 @@ from builders import job, rows_and_target
 
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import fit
+from pipeline.engine.pack import Data
 
 pytestmark = [
     pytest.mark.gpu,
@@ -31,8 +32,8 @@ def test_a_pack_trains_to_the_same_weights_on_both_devices():
     """float64, 15 steps, unlike jobs: the written-out optimizer on CUDA equals the fused one on the CPU."""
     matrix, target = rows_and_target()
     jobs = [job(), job(lr=0.003, dropout=0.3, key=job_key(1, 0)), job(train_rows=np.arange(7), epochs=3)]
-    on_cpu = fit(jobs, matrix, target, judge=None)
-    on_gpu = fit(jobs, matrix.cuda(), target.cuda(), judge=None)
+    on_cpu = fit(jobs, Data(matrix, target))
+    on_gpu = fit(jobs, Data(matrix.cuda(), target.cuda()))
     for ours, theirs in zip(on_cpu, on_gpu, strict=True):
         for a, b in zip(ours.tensors, theirs.tensors, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)

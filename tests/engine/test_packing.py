@@ -1,6 +1,6 @@
 """Which jobs share a program."""
 
-from itertools import chain
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from builders import SMALL_NETWORK, job
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import CPU_PACK, plan_packs
 from pipeline.tables import Network
 
@@ -25,39 +26,58 @@ jobs_strategy = st.lists(
 
 
 @given(jobs_strategy, st.integers(0, 12), st.booleans())
-def test_packs_hold_every_job_once_and_only_jobs_of_one_shape(jobs, pack_size, on_gpu):
-    """No pack is empty or above the limit, and packs of a shape differ by less than the number of packs."""
+def test_packs_hold_every_job_once_and_only_jobs_of_one_program(jobs, pack_size, on_gpu):
+    """No pack is empty, no more train side by side than may, and every network fits into the pack's layers."""
     packs = plan_packs(jobs, on_gpu=on_gpu, pack_size=pack_size)
-    assert sorted(position for pack in packs for position in pack) == list(range(len(jobs)))
+    assert sorted(position for pack in packs for position in pack.positions) == list(range(len(jobs)))
     for pack in packs:
-        assert 1 <= len(pack) <= (pack_size or (CPU_PACK if not on_gpu else len(jobs)))
-        assert len({jobs[position].shape for position in pack}) == 1
+        assert 1 <= pack.slots <= min(len(pack.positions), pack_size or (len(jobs) if on_gpu else CPU_PACK))
+        own = [jobs[position] for position in pack.positions]
+        assert len({each.graph for each in own}) == 1
+        for widths in (each.network.hidden for each in own):
+            assert all(width <= widest for width, widest in zip(widths, pack.network.hidden, strict=True))
 
 
-def test_packs_of_a_shape_are_as_few_and_as_even_as_can_be():
-    """25 jobs at most 10 a pack: three packs of 9, 9 and 7, in the order of the jobs."""
-    packs = plan_packs([job()] * 25, on_gpu=False)
-    assert [len(pack) for pack in packs] == [9, 9, 7]
-    assert list(chain.from_iterable(packs)) == list(range(25))
+def test_places_are_as_few_and_as_evenly_used_as_can_be():
+    """25 jobs at most 10 at a time: 9 places, three rounds; in the order of the jobs."""
+    [pack] = plan_packs([job()] * 25, on_gpu=False)
+    assert (pack.slots, pack.positions) == (9, tuple(range(25)))
     assert plan_packs([], on_gpu=False) == []
 
 
+def test_like_widths_share_a_pack_and_unlike_ones_do_not():
+    """128 beside 120 is padded everywhere, 128 beside 64 on a GPU, which has arithmetic to spare; sigmoid never."""
+
+    def networks(activation):
+        return [
+            job(network=replace(SMALL_NETWORK, inputs=100, hidden=(width, width), activation=activation))
+            for width in (128, 120, 64)
+        ]
+
+    def planned(activation, on_gpu):
+        return [(pack.network.hidden[0], pack.positions) for pack in plan_packs(networks(activation), on_gpu=on_gpu)]
+
+    assert planned("relu", on_gpu=False) == [(128, (0, 1)), (64, (2,))]
+    assert planned("relu", on_gpu=True) == [(128, (0, 1, 2))]
+    assert planned("sigmoid", on_gpu=True) == [(128, (0,)), (120, (1,)), (64, (2,))]
+
+
 def test_hyperparameters_that_leave_the_graph_alone_do_not_split_packs():
-    """Rates, dropout, epochs, patience, rows and keys may differ inside a pack; width, batch and loss may not."""
+    """Rates, dropout, epochs, patience, rows and keys may differ in a pack; width, batch, loss, optimizer may not."""
     alike = [
         job(), job(lr=1.0), job(schedule="cosine"), job(dropout=0.5), job(epochs=9), job(patience=2), job(key=7),
         job(train_rows=np.arange(3)), job(restore_best=False),
     ]  # fmt: skip
     assert len(plan_packs(alike, on_gpu=False)) == 1
-    apart = [job(), job(network=WIDE), job(batch_size=5), job(loss="huber")]
-    assert len(plan_packs(apart, on_gpu=False)) == 4
+    apart = [job(), job(network=WIDE), job(batch_size=5), job(loss="huber"), job(rule=Rule(kind="sgd"))]
+    assert len(plan_packs(apart, on_gpu=False)) == 5
 
 
 def test_a_gpu_takes_as_many_networks_as_its_memory_allows():
-    """4 GiB / (4 bytes x 5 copies x 200 000 001 parameters) = 1.07: one a pack; never none."""
+    """4 GiB / (4 bytes x 5 copies x 200 000 001 parameters) = 1.07: one at a time; never none."""
     huge = Network(inputs=100_000_000, hidden=(), activation="relu", init="pytorch", init_scale=0.01, outputs=2)
-    assert [len(pack) for pack in plan_packs([job(network=huge)] * 3, on_gpu=True)] == [1, 1, 1]
-    assert [len(pack) for pack in plan_packs([job()] * 1000, on_gpu=True)] == [1000]
+    assert [pack.slots for pack in plan_packs([job(network=huge)] * 3, on_gpu=True)] == [1]
+    assert [pack.slots for pack in plan_packs([job()] * 1000, on_gpu=True)] == [1000]
 
 
 @pytest.mark.parametrize(("rows", "steps_per_epoch"), [(1, 1), (4, 1), (5, 2), (10, 3), (12, 3)])
@@ -71,4 +91,5 @@ def test_a_last_partial_batch_is_a_step(rows, steps_per_epoch):
 def test_jobs_with_equal_hyperparameters_become_neighbours():
     """Alternating candidates: the optimizer then needs two calls a step, not four."""
     slow, fast = job(lr=0.1), job(lr=0.2)
-    assert plan_packs([slow, fast, slow, fast], on_gpu=False) == [[0, 2, 1, 3]]
+    [pack] = plan_packs([slow, fast, slow, fast], on_gpu=False)
+    assert pack.positions == (0, 2, 1, 3)

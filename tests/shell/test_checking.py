@@ -28,7 +28,7 @@ def test_a_sound_competition_is_told_so_and_nothing_is_written(project: Project)
 def test_faults_of_config_and_data_are_told_together(project: Project) -> None:
     """A misspelt key, a value of the wrong type, a column that is not there, and a target that is no number."""
     text = project.config.read_text()
-    project.config.write_text(text.replace("epochs = 4", 'epochs = "many"\nlearning_rte = 1').replace(
+    project.config.write_text(text.replace("epochs = 4", 'epochs = "many"\nweight_dcay = 1').replace(
         'id = "key"', 'id = "key"\ndrop = ["nots"]'
     ))  # fmt: skip
     rows = read_rows(project.raw / "train.csv")
@@ -38,7 +38,7 @@ def test_faults_of_config_and_data_are_told_together(project: Project) -> None:
     assert (code, out) == (2, "")
     assert err.splitlines() == [
         "error: 4 faults in competitions/tiny.toml and its data:",
-        "  tiny.toml:19: unknown key 'train.learning_rte'; did you mean 'train.lr'?",
+        "  tiny.toml:19: unknown key 'train.weight_dcay'; did you mean 'train.weight_decay'?",
         "  tiny.toml:18: train.epochs = 'many': input should be a valid integer",
         "  data/raw/tiny/train.csv: no column 'nots', listed in [schema] drop; did you mean 'note'?",
         f"  data/raw/tiny/train.csv: line 6: target 'cost' is 'expensive', {EXPECTED}",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.checkpoints import StoredCheckpoint
 from pipeline.devices import cuda_devices
 from tests.shell.conftest import Project, make_raw, read_rows
 from tests.shell.test_main_job import stages
@@ -65,33 +66,63 @@ def test_a_foreign_pickle_in_the_models_folder_is_never_opened(project: Project)
     assert not trap.exists()
 
 
-def test_a_killed_training_continues_after_its_finished_packs(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """FAULT 2: the second of two packs dies; the next run trains that one only, with the same submission."""
+def test_a_killed_training_goes_on_from_its_last_checkpoint(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS 1, 2: stopped in the middle, the next run takes the steps that are left, and submits the same bytes."""
+    often = ("--set", "train.checkpoint_seconds=0")
+    asked, stop_at = [0], [10**9]
+    real = StoredCheckpoint.due
+
+    def counting(self: StoredCheckpoint) -> bool:
+        asked[0] += 1
+        if asked[0] == stop_at[0]:
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(StoredCheckpoint, "due", counting)
     project.must("submit")
-    expected = (project.reports / "submission.csv").read_bytes()
+    expected, steps = (project.reports / "submission.csv").read_bytes(), asked[0]
     for folder in ("models", "reports"):
         for file in (project.root / folder / "tiny").rglob("*"):
             if file.is_file():
                 file.unlink()
-    learners = importlib.import_module("pipeline.stages.learners")
-    real, sizes = learners.fit, []
-
-    def dying(assignments: list[object], *rest: object, **named: object) -> object:
-        sizes.append(len(assignments))
-        if len(sizes) == 2:
-            raise KeyboardInterrupt
-        return real(assignments, *rest, **named)
-
-    monkeypatch.setattr(learners, "fit", dying)
-    code, _, err = project.run("submit")
+    asked[0], stop_at[0] = 0, steps // 2
+    code, _, err = project.run("submit", *often)
     assert code == 130
     assert "the same command continues" in err
-    project.must("submit")
-    assert sizes == [3, 3, 3]  # pack 1, pack 2 killed, pack 2 again
+    assert len(list(project.models.glob("part-*.json"))) == 2
+    asked[0], stop_at[0] = 0, 10**9
+    project.must("submit", *often)
+    assert asked[0] == steps - (steps // 2 - 1)  # the step that was asked about last was not saved
     assert (project.reports / "submission.csv").read_bytes() == expected
     assert not list(project.models.glob("part-*"))
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_taken(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULT 5, in the middle of a training: one slot is lost, not the training."""
+    project.must("submit")
+    expected = (project.reports / "submission.csv").read_bytes()
+    for file in project.models.glob("*"):
+        if file.is_file():
+            file.unlink()
+    asked = [0]
+
+    def stopping(self: StoredCheckpoint) -> bool:
+        asked[0] += 1
+        if asked[0] == 9:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(StoredCheckpoint, "due", stopping)
+    assert project.run("train")[0] == 130
+    newest = max(project.models.glob("part-*.joblib"), key=lambda file: file.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:-100])
+    monkeypatch.undo()
+    monkeypatch.chdir(project.root)
+    assert "part        damaged" in project.must("train")
+    project.must("submit")
+    assert (project.reports / "submission.csv").read_bytes() == expected
 
 
 def test_data_edited_while_a_stage_runs_are_not_stored_under_the_old_key(
@@ -196,15 +227,20 @@ def test_a_training_stopped_at_any_moment_ends_with_the_same_submission(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """FAULTS 1, 8, 11: its lock is free, its exit code tells, and the bytes are those of a run in peace."""
-    longer = ["--set", "train.epochs=500"]
+    """FAULTS 1, 8, 11: its lock is free, its exit code tells, and the bytes are those of a run in peace.
+
+    Three times over, each from where the last one was killed, wherever in an epoch, a save or a join that was.
+    """
+    longer = ["--set", "train.epochs=800", "--set", "train.checkpoint_seconds=0.1"]
     words = [*SHELL, "train", "tiny", *longer]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment())
-    _wait_for_line(process, "running")
-    time.sleep(0.5)
-    process.send_signal(kill)
-    process.communicate(timeout=60)
-    assert process.returncode == code
+    for seconds in (0.31, 0.47, 0.23):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment())
+        _wait_for_line(process, "running")
+        time.sleep(seconds)
+        process.send_signal(kill)
+        process.communicate(timeout=60)
+        assert process.returncode == code
+        assert list(project.models.glob("part-*.json"))
     assert stages(project.must("submit", *longer), "computed") >= {"train"}
     in_peace = Project(tmp_path / "in-peace", capsys)
     monkeypatch.chdir(in_peace.root)

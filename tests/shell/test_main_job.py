@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import math
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.checkpoints import StoredCheckpoint
 from pipeline.tabular.metrics import score
 from tests.shell.conftest import Project, make_raw, read_rows
 
@@ -222,21 +222,22 @@ def test_evaluating_again_keeps_the_submission_in_metrics_json(project: Project)
     assert json.loads((project.reports / "metrics.json").read_text())["submission"] is None
 
 
-def test_gc_keeps_the_finished_packs_of_an_interrupted_training(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same command still continues after them."""
-    learners = importlib.import_module("pipeline.stages.learners")
-    real, calls = learners.fit, []
+def test_gc_keeps_the_checkpoint_of_an_interrupted_training(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command still continues from there."""
+    steps = [0]
 
-    def dying(*values: object, **named: object) -> object:
-        calls.append(1)
-        if len(calls) == 2:
+    def dying(self: StoredCheckpoint) -> bool:
+        steps[0] += 1
+        if steps[0] == 12:
             raise KeyboardInterrupt
-        return real(*values, **named)
+        return True
 
-    monkeypatch.setattr(learners, "fit", dying)
-    assert project.run("train")[0] == 130
+    with monkeypatch.context() as patched:
+        patched.setattr(StoredCheckpoint, "due", dying)
+        assert project.run("train")[0] == 130
+    loaded: list[object] = []
+    real = StoredCheckpoint.load
+    monkeypatch.setattr(StoredCheckpoint, "load", lambda self: loaded.append(real(self)) or loaded[-1])
     project.must("gc")
     project.must("train")
-    assert len(calls) == 3
+    assert loaded[0] is not None

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from pipeline.errors import TrainingError
 from pipeline.settings import Model, Range, Search, Train
 from pipeline.stages import search as module
-from pipeline.stages.learners import Candidate, hidden_widths
+from pipeline.stages.assignments import Candidate, hidden_widths
 from pipeline.stages.search import Session, search
 
 DESIGN = design_of(generated_dataset())

@@ -1,0 +1,167 @@
+"""A candidate and a job in the engine's terms: its network, optimizer, schedule, bounds and rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.engine.draws import job_key
+from pipeline.engine.gradients import GradientRule
+from pipeline.engine.losses import LOSSES
+from pipeline.engine.optimizers import Rule
+from pipeline.engine.packing import Assignment
+from pipeline.engine.schedules import Schedule
+from pipeline.errors import ConfigError
+from pipeline.tables import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.settings import Model, Train
+    from pipeline.tables import Design, Job
+
+STARTS_AT_ZERO = ("coslog4", "cyclic")  # schedules whose first rate is 0: a warm-up to it would train nothing
+PARAMETER_ENDS = {"huber": (0.0, math.inf), "quantile": (0.0, 1.0), "relative": (0.0, math.inf), "tweedie": (1.0, 2.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One set of hyperparameters."""
+
+    model: Model
+    train: Train
+
+
+def hidden_widths(model: Model) -> tuple[int, ...]:
+    """The hidden layers that are built: none for a linear model."""
+    if model.kind == "linear":
+        return ()
+    return model.hidden or (model.width,) * model.depth
+
+
+def network_of(candidate: Candidate, design: Design) -> Network:
+    """The shape that a candidate builds on this design."""
+    model = candidate.model
+    return Network(
+        inputs=len(design.columns),
+        hidden=hidden_widths(model),
+        activation=model.activation,
+        init=model.init,
+        init_scale=model.init_scale,
+        link=LOSSES[candidate.train.loss].link,
+    )
+
+
+def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
+    """Replace dotted keys of [model] and [train]; a searched width or depth overrides an explicit `hidden`."""
+    sections = {"model": candidate.model.model_dump(), "train": candidate.train.model_dump()}
+    for key, value in values.items():
+        section, leaf = key.split(".")
+        sections[section][leaf] = value
+        if key in ("model.width", "model.depth"):
+            sections["model"]["hidden"] = ()
+    return Candidate(type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"]))
+
+
+def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) -> Assignment:
+    """What the engine is told about a job. start: the first row of its fold's block.
+
+    Raises ConfigError for settings that do not go together.
+    """
+    train = candidate.train
+    check(candidate, design)
+    refit = job.fold == design.folds.count
+    train_rows = (design.refit_rows if refit else design.folds.train[job.fold]) + start
+    batch_size = min(train.batch_size, len(design.target))  # a batch never holds more rows than there are
+    steps = train.epochs * -(-len(train_rows) // batch_size)
+    return Assignment(
+        key=job_key(job.seed, job.fold),
+        network=network_of(candidate, design),
+        train_rows=train_rows,
+        valid_rows=(design.refit_rows[:0] if refit else design.folds.valid[job.fold]) + start,
+        rule=rule_of(train, steps),
+        gradient=GradientRule(train.l1, train.clip_value or math.inf, train.clip_norm or math.inf),
+        decay_biases=train.decay_biases,
+        lr=train.lr * (batch_size / train.lr_for_batch if train.lr_for_batch else 1.0),
+        schedule=schedule_of(train),
+        loss=train.loss,
+        loss_parameter=train.loss_parameter or None,
+        dropout=candidate.model.dropout,
+        epochs=train.epochs,
+        batch_size=batch_size,
+        patience=0 if refit else train.patience,
+        restore_best=train.restore_best and not refit,
+    )
+
+
+def rule_of(train: Train, steps: int) -> Rule:
+    """The optimizer of a job that takes so many steps."""
+    has_momentum = train.optimizer in ("sgd", "rmsprop", "adam_then_sgd")
+    kind = "adam" if train.optimizer == "adamw" else train.optimizer
+    return Rule(
+        kind=kind,
+        weight_decay=train.weight_decay,
+        decoupled=train.optimizer == "adamw",
+        beta1=train.beta1,
+        beta2=train.beta2,
+        epsilon=train.epsilon,
+        momentum=train.momentum if has_momentum else 0.0,
+        nesterov=train.nesterov and train.optimizer == "sgd" and train.momentum > 0,
+        switch_step=round(train.switch_at * steps) if kind == "adam_then_sgd" else 0,
+        switch_lr=train.switch_lr if kind == "adam_then_sgd" else 1.0,
+    )
+
+
+def schedule_of(train: Train) -> Schedule:
+    """The learning rate's course: the first schedule, and those that take over from it in turn."""
+    later: Schedule | None = None
+    ends = [*(link.at for link in train.chain), 1.0][1:]
+    for link, until in reversed(list(zip(train.chain, ends, strict=True))):
+        later = Schedule(
+            link.kind, gamma=link.gamma, every=link.every, cycles=link.cycles, floor=link.floor, until=until, then=later
+        )
+    return Schedule(
+        train.schedule,
+        warmup=train.warmup,
+        gamma=train.gamma,
+        every=train.every,
+        milestones=train.milestones,
+        cycles=train.cycles,
+        floor=train.lr_floor,
+        until=train.chain[0].at if train.chain else 1.0,
+        then=later,
+    )
+
+
+def check(candidate: Candidate, design: Design) -> None:
+    """Raise ConfigError for a loss, parameter or schedule that does not go with the rest."""
+    train, loss = candidate.train, LOSSES[candidate.train.loss]
+    state = design.target_states[-1]
+    own_scale = state.transform == "none" and (state.mean, state.scale) == (0.0, 1.0)
+    if loss.needs and not own_scale:
+        raise ConfigError(
+            f'train.loss = "{train.loss}" needs {loss.needs}; set target.transform = "none" and '
+            f"target.standardize = false"
+        )
+    if loss.link == "log" and design.target.min() < 0:
+        raise ConfigError(
+            f'train.loss = "{train.loss}" needs {loss.needs}, found {design.target.min():g}; choose mse, mae or huber'
+        )
+    low, high = PARAMETER_ENDS.get(train.loss, (-math.inf, math.inf))
+    if train.loss_parameter and not low < train.loss_parameter < high:
+        raise ConfigError(
+            f"train.loss_parameter = {train.loss_parameter:g} is none for {train.loss}, expected between {low:g} and "
+            f"{high:g}"
+        )
+    if train.warmup and train.schedule in STARTS_AT_ZERO:
+        raise ConfigError(
+            f'train.warmup = {train.warmup:g} leads to the first rate of train.schedule = "{train.schedule}", which is '
+            f"0; leave it out"
+        )
+    places = [share for share, _ in train.milestones]
+    if places != sorted(places):
+        raise ConfigError(f"train.milestones must come in order, found shares {places}")
+    later = [link.at for link in train.chain]
+    if later != sorted(later):
+        raise ConfigError(f"train.chain must come in order, found {later}")

@@ -19,11 +19,11 @@ from pipeline.tabular.findings import (
     RARE_BY_CHANCE,
     SAMPLE_SEED,
     Finding,
+    drawn_rows,
     drop_line,
     group_line,
     numbers_of,
     order_of_ids,
-    spread_rows,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def adversary_of(dataset: Dataset) -> Adversary:
 
     Ids are no features. NaN on fewer than 30 rows of either side, or without a value.
     """
-    sides = [dataset.train.iloc[spread_rows(len(dataset.train))], dataset.test.iloc[spread_rows(len(dataset.test))]]
+    sides = [dataset.train.iloc[drawn_rows(len(dataset.train))], dataset.test.iloc[drawn_rows(len(dataset.test))]]
     rows = pd.concat(sides, ignore_index=True)
     columns = [name for name in rows.columns if rows[name].notna().any()]
     if min(map(len, sides)) < FEWEST_ROWS or not columns:
@@ -84,7 +84,7 @@ def adversary_of(dataset: Dataset) -> Adversary:
     auc = float(np.mean(aucs))
     if not is_drift(auc, *map(len, sides)):
         return Adversary(auc, float(np.std(aucs, ddof=1)), ())
-    few = spread_rows(len(rows), MOST_TREE_ROWS)
+    few = drawn_rows(len(rows), MOST_TREE_ROWS)
     tree = DecisionTreeClassifier(min_samples_leaf=10, random_state=SAMPLE_SEED)
     # ranks fit into a tree's float32; a missing value is one more, below all others
     ranks = stats.rankdata(np.where(np.isnan(matrix[few]), -np.inf, matrix[few]), axis=0)
@@ -166,7 +166,7 @@ def _missing_shift(train: pd.Series, test: pd.Series) -> _Measure:
 
 
 def _number_shift(train: pd.Series, test: pd.Series) -> _Measure:
-    a, b = (numbers_of(column.iloc[spread_rows(len(column))]) for column in (train, test))
+    a, b = (numbers_of(column.iloc[drawn_rows(len(column))]) for column in (train, test))
     a, b = a[np.isfinite(a)], b[np.isfinite(b)]
     if min(len(a), len(b)) < FEWEST_ROWS:
         return _Measure(0.0, 1.0, "")
@@ -277,7 +277,7 @@ def levels_apart(dataset: Dataset) -> list[Finding]:
     for name in (*dataset.categorical, *dataset.numeric):
         train, test = dataset.train[name].dropna(), dataset.test[name].dropna()
         # a few rows settle it for almost every column, long before its values are counted
-        few = test.iloc[spread_rows(len(test), FEWEST_ROWS)]
+        few = test.iloc[drawn_rows(len(test), FEWEST_ROWS)]
         if min(len(train), len(few)) < FEWEST_ROWS or few.isin(train).any():
             continue
         counts, others = train.value_counts(), test.unique()

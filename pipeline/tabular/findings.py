@@ -44,7 +44,7 @@ def group_line(column: str) -> str:
     return f'under [folds]: kind = "grouped" and column = {json.dumps(column, ensure_ascii=False)}'
 
 
-def spread_rows(rows: int, most: int = MOST_ROWS) -> Integers:
+def drawn_rows(rows: int, most: int = MOST_ROWS) -> Integers:
     """At most so many row numbers, ascending; the same ones at every call."""
     if rows <= most:
         return np.arange(rows)

@@ -19,13 +19,13 @@ from pipeline.tabular.findings import (
     Finding,
     agreement,
     correlation,
+    drawn_rows,
     drop_line,
     group_line,
     order_of_ids,
     rank_chance,
     rank_correlation,
     row_keys,
-    spread_rows,
 )
 from pipeline.tabular.metrics import metric_named
 
@@ -46,7 +46,7 @@ COMMON = 0.01  # share of rows from which repeats weigh on a score
 
 def _rows(dataset: Dataset) -> Integers:
     known = np.flatnonzero(np.isfinite(dataset.target))
-    return known[spread_rows(len(known))]
+    return known[drawn_rows(len(known))]
 
 
 def _numbers(dataset: Dataset, rows: Integers) -> dict[str, Floats]:
@@ -98,7 +98,7 @@ def _of_rows(both: Booleans) -> str:
 def _pairs(numbers: Mapping[str, Floats], y: Floats, target: str) -> list[Finding]:
     """Pairs among the columns that follow the target most: the first 40 of `numbers`."""
     found: list[tuple[float, Finding]] = []
-    rows = spread_rows(len(y), MOST_TREE_ROWS)
+    rows = drawn_rows(len(y), MOST_TREE_ROWS)
     for (a, first), (b, second) in combinations(list(numbers.items())[:MOST_PAIRED], 2):
         alone = max(_explained(first[rows], y[rows]), _explained(second[rows], y[rows]))
         for sign, values in _together(first[rows], second[rows]).items():
@@ -148,7 +148,7 @@ def _near_copies(numbers: Mapping[str, Floats], y: Floats, target: str) -> list[
 def _tree_r2(values: Floats, y: Floats) -> float:
     """Out-of-fold R2 of a tree on one column, for the target or for its ranks, whichever is lower."""
     present = np.flatnonzero(np.isfinite(values))
-    present = present[spread_rows(len(present), MOST_TREE_ROWS)]
+    present = present[drawn_rows(len(present), MOST_TREE_ROWS)]
     if len(present) < 3 * FEWEST_ROWS or np.ptp(y[present]) == 0:
         return 0.0
     # ranks: a tree sees only the order, and they fit into its float32

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.tables import Dataset
 from pipeline.tabular import drift
-from pipeline.tabular.findings import spread_rows
+from pipeline.tabular.findings import drawn_rows
 
 
 def texts(values):
@@ -235,7 +235,7 @@ def test_groups_of_which_test_has_none_are_named():
         {"who": [f"p{n}" for n in number], "number": number, "pulse": random.normal(size=300), "both": number % 5}
     )
     # a single test row of a group that train has, and not one of the few rows that are looked at first
-    single = 200 + min(set(range(100)) - set(spread_rows(100, 30)))
+    single = 200 + min(set(range(100)) - set(drawn_rows(100, 30)))
     frame["but_one"] = np.where(np.arange(300) == single, 0, number)
     findings = drift.levels_apart(dataset(frame[:200], frame[200:]))
     assert [finding.columns for finding in findings] == [("who",), ("number",)]

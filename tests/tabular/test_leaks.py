@@ -7,7 +7,7 @@ from scipy import stats
 
 from pipeline.tables import Dataset
 from pipeline.tabular import leaks
-from pipeline.tabular.findings import agreement, order_of_ids, rank_correlation, row_keys, spread_rows
+from pipeline.tabular.findings import agreement, drawn_rows, order_of_ids, rank_correlation, row_keys
 
 
 def texts(values):
@@ -306,10 +306,10 @@ def test_the_quick_checks_find_copies_and_telling_orders_and_no_more():
 
 def test_a_long_table_is_judged_by_the_same_rows_every_time():
     """20,000 of 30,000, ascending, without repeats; a copy is found in them."""
-    rows = spread_rows(30_000)
+    rows = drawn_rows(30_000)
     assert len(rows) == 20_000
     assert (np.diff(rows) > 0).all()
-    assert np.array_equal(rows, spread_rows(30_000))
+    assert np.array_equal(rows, drawn_rows(30_000))
     frame, y = normal(rows=30_000, columns=2)
     (notice,) = leaks.quick_leaks(dataset(frame.assign(copy=y**3), y))
     assert (notice.subject, notice.count) == ("copy", 20_000)

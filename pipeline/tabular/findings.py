@@ -96,11 +96,6 @@ def order_of_ids(ids: Texts) -> Floats:
     return pd.factorize(texts, sort=True)[0].astype(np.float64)  # a numpy text array is as wide as its longest
 
 
-def row_keys(frame: pd.DataFrame) -> Integers:
-    """One number a row; equal rows have equal numbers, missing values equal each other."""
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64)
-
-
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How far values agree inside groups of at least two rows."""

@@ -25,9 +25,9 @@ from pipeline.tabular.findings import (
     order_of_ids,
     rank_chance,
     rank_correlation,
-    row_keys,
 )
 from pipeline.tabular.metrics import metric_named
+from pipeline.tabular.redundant import row_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

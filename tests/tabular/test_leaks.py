@@ -7,7 +7,8 @@ from scipy import stats
 
 from pipeline.tables import Dataset
 from pipeline.tabular import leaks
-from pipeline.tabular.findings import agreement, drawn_rows, order_of_ids, rank_correlation, row_keys
+from pipeline.tabular.findings import agreement, drawn_rows, order_of_ids, rank_correlation
+from pipeline.tabular.redundant import row_keys
 
 
 def texts(values):

@@ -213,8 +213,6 @@ def _kind(column: pa.ChunkedArray) -> str:
 
 def _as_texts(column: pa.ChunkedArray, table: RawTable, name: str) -> pa.ChunkedArray:
     blanked = blank(column, USUAL_MISSING)
-    if pa.types.is_floating(blanked.type):
-        blanked = pc.if_else(pc.is_nan(blanked), pa.scalar(None, blanked.type), blanked)
     try:
         return blanked.cast(pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):

@@ -236,7 +236,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What decides a network's tensors and graph; jobs share a pack only if these are equal."""
+    """What decides a network's tensors and graph. Layers are numbered from the input; the last has no activation."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -245,6 +245,8 @@ class Network:
     init_scale: float
     outputs: int = 1
     link: str = "identity"  # "log": outputs are logarithms of what is predicted
+    norm: str = "none"  # "batch" or "layer": between a hidden layer's product and its activation
+    skips: tuple[str, ...] = ()  # a hidden layer's shortcut from where the last one ended: "", "same" or "product"
 
     @property
     def layer_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -252,14 +254,41 @@ class Network:
         return tuple(pairwise((self.inputs, *self.hidden, self.outputs)))
 
     @property
+    def trained(self) -> dict[str, tuple[int, int]]:
+        """Name "layer.kind" and shape of each tensor that is trained, in the order in which they are kept.
+
+        Kinds: weight [in, out] and bias [1, out]; scale and shift [1, out] of a norm; skip [in, out] of a shortcut.
+        """
+        shapes: dict[str, tuple[int, int]] = {}
+        source = 0  # where the current block began
+        for layer, (n_in, n_out) in enumerate(self.layer_sizes):
+            shapes |= {f"{layer}.weight": (n_in, n_out), f"{layer}.bias": (1, n_out)}
+            if layer == len(self.hidden):
+                break
+            if self.norm != "none":
+                shapes |= {f"{layer}.scale": (1, n_out), f"{layer}.shift": (1, n_out)}
+            skip = self.skips[layer] if self.skips else ""
+            if skip == "product":
+                shapes[f"{layer}.skip"] = (source, n_out)
+            if layer == 0 or skip:
+                source = n_out
+        return shapes
+
+    @property
+    def running(self) -> dict[str, tuple[int, int]]:
+        """Name and shape of what batch normalisation keeps track of: mean and variance of each unit, not trained."""
+        layers = range(len(self.hidden)) if self.norm == "batch" else ()
+        return {f"{layer}.{kind}": (1, self.hidden[layer]) for layer in layers for kind in ("mean", "variance")}
+
+    @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Names of the tensors, in the order in which they are kept: a weight [in, out], then a bias [1, out]."""
-        return tuple(f"{layer}.{kind}" for layer in range(len(self.layer_sizes)) for kind in ("weight", "bias"))
+        """Names of all tensors, in the order in which they are kept: the trained ones first."""
+        return (*self.trained, *self.running)
 
     @property
     def parameters(self) -> int:
-        """Numbers in one network."""
-        return sum(n_in * n_out + n_out for n_in, n_out in self.layer_sizes)
+        """Numbers that are trained in one network."""
+        return sum(n_in * n_out for n_in, n_out in self.trained.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,60 @@
+"""Batch and layer normalisation of M networks at once, before scale and shift.
+
+(Ioffe and Szegedy 2015; Ba, Kiros and Hinton 2016; epsilon and momentum are torch.nn's.)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # share of a batch's statistics in the running ones
+
+
+def batch_normalised(values: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Each unit over its batch: values [M, B, W], their mean and biased variance [M, 1, W].
+
+    present: bool [M, B], rows that count; the others come out as they may and must not be used.
+    """
+    if present is None:
+        variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
+    else:
+        share = (present / present.sum(1, keepdim=True)).to(values.dtype)[:, :, None]
+        mean = (values * share).sum(1, keepdim=True)
+        variance = ((values - mean).square() * share).sum(1, keepdim=True)
+    return settled(values, mean, variance), mean.detach(), variance.detach()
+
+
+def settled(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Values [M, B, W] less the mean, over the root of the variance."""
+    return (values - mean) * torch.rsqrt(variance + EPSILON)
+
+
+def layer_normalised(values: Tensor, width: Tensor | None = None) -> Tensor:
+    """Each row over its units [M, B, W].
+
+    width: [M], true units of each network; those beyond hold 0 and come out as they may: their scale is 0.
+    """
+    if width is None:
+        variance, mean = torch.var_mean(values, dim=2, correction=0, keepdim=True)
+        return settled(values, mean, variance)
+    count = width.to(values.dtype)[:, None, None]
+    mean = values.sum(2, keepdim=True) / count
+    centred = values - mean
+    # each padded unit has added the square of the mean
+    beyond = (values.shape[2] - count) * mean.square()
+    variance = (centred.square().sum(2, keepdim=True) - beyond) / count
+    return centred * torch.rsqrt(variance.clamp(min=0) + EPSILON)
+
+
+@torch.no_grad()
+def update_running(mean: Tensor, variance: Tensor, seen: tuple[Tensor, Tensor], rows: Tensor | int) -> None:
+    """Move running statistics [M, 1, W] towards those of a batch of `rows` ([M] or one number), in place.
+
+    As torch.nn.BatchNorm1d, whose running variance is the unbiased one. A batch of one row has none and is passed over.
+    """
+    count = torch.as_tensor(rows, dtype=mean.dtype, device=mean.device).reshape(-1, 1, 1)
+    weight = torch.where(count > 1, MOMENTUM, 0.0)
+    mean.lerp_(seen[0], weight.expand_as(mean))
+    variance.lerp_(seen[1] * (count / (count - 1).clamp(min=1)), weight.expand_as(variance))

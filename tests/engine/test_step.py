@@ -1,4 +1,4 @@
-"""One step: the same with places counted on the device, frozen where a loss is not finite, safe when memory runs out."""
+"""One step: counted here or on the device, frozen where a loss is not finite, safe when memory runs out."""
 
 import re
 from dataclasses import replace
@@ -121,8 +121,8 @@ def test_products_in_fp16_skip_a_step_whose_gradient_overflowed():
 class Scarce:
     """Memory for so many networks at a time: the step of a larger pack fails, at the call that is asked for."""
 
-    def __init__(self, monkeypatch, room, error=torch.OutOfMemoryError("no more")):
-        self.room, self.error, self.calls = room, error, 0
+    def __init__(self, monkeypatch, room, error=None):
+        self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
         real = fit_module.train_step
 
         def step(pack, shape):

@@ -49,12 +49,16 @@ def layer_normalised(values: Tensor, width: Tensor | None = None) -> Tensor:
 
 
 @torch.no_grad()
-def update_running(mean: Tensor, variance: Tensor, seen: tuple[Tensor, Tensor], rows: Tensor | int) -> None:
-    """Move running statistics [M, 1, W] towards those of a batch of `rows` ([M] or one number), in place.
+def update_running(
+    mean: Tensor, variance: Tensor, seen: tuple[Tensor, Tensor], rows: Tensor, frozen: Tensor | None = None
+) -> None:
+    """Move running statistics [M, 1, W] towards those of batches of `rows` [M], in place; not those of frozen models.
 
     As torch.nn.BatchNorm1d, whose running variance is the unbiased one. A batch of one row has none and is passed over.
     """
-    count = torch.as_tensor(rows, dtype=mean.dtype, device=mean.device).reshape(-1, 1, 1)
-    weight = torch.where(count > 1, MOMENTUM, 0.0)
-    mean.lerp_(seen[0], weight.expand_as(mean))
-    variance.lerp_(seen[1] * (count / (count - 1).clamp(min=1)), weight.expand_as(variance))
+    moves = rows > 1 if frozen is None else (rows > 1) & ~frozen
+    moves, count = moves[:, None, None], rows.to(mean.dtype)[:, None, None]
+    unbiased = seen[1] * (count / (count - 1).clamp(min=1))
+    # where, not a weight of 0: a frozen model's batch may hold NaN
+    mean.copy_(torch.where(moves, torch.lerp(mean, seen[0], MOMENTUM), mean))
+    variance.copy_(torch.where(moves, torch.lerp(variance, unbiased, MOMENTUM), variance))

@@ -22,6 +22,7 @@ from pipeline.engine.networks import KEEPS_ZERO, layer_shapes
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.pack import Data, PackState
 from pipeline.engine.schedules import rates
+from pipeline.engine.step import train_step
 from pipeline.tables import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -385,7 +386,8 @@ def test_padding_stays_exactly_zero():
     pack.join(range(len(jobs)))
     for _ in range(50):
         pack.begin_epochs()
-        pack.train_step()
+        train_step(pack, pack.batches.next_shape())
+        pack.batches.advance()
     moments = pack.optimizer.state()
     for m, (first, second) in enumerate(WIDTHS):
         assert pack.tensors[0][m, :, first:].eq(0).all()

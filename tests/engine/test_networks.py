@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.init import initial_tensors
-from pipeline.engine.networks import ACTIVATIONS, ROWS_AT_A_TIME, forward, predict
+from pipeline.engine.networks import ACTIVATIONS, ROWS_AT_A_TIME, Pass, forward, predict
 from pipeline.tables import Network
 
 KEYS = torch.tensor([job_key(seed, 0) for seed in range(3)])
@@ -84,7 +84,7 @@ def test_dropout_is_asked_once_after_each_hidden_activation():
         asked.append((layer, tuple(hidden.shape), bool((hidden >= 0).all())))
         return hidden
 
-    forward(SMALL_NETWORK, initial_tensors(SMALL_NETWORK, KEYS, torch.float64), rows(3, 6, 3), note)
+    forward(SMALL_NETWORK, initial_tensors(SMALL_NETWORK, KEYS, torch.float64), rows(3, 6, 3), Pass(dropout=note))
     assert asked == [(0, (3, 6, 5), True), (1, (3, 6, 4), True)]
 
 

@@ -63,8 +63,9 @@ class PackedOptimizer:
         """What a captured `step` depends on beyond the gradients' places: while it is equal, the capture stays good."""
         return self._path.graph
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
+    def step(self, gradients: Sequence[Tensor], frozen: Tensor | None = None) -> None:
         """One update of every model; gradients in the order of the tensors."""
+        del frozen
         self._path.step(gradients)
 
     def keep(self, index: Integers, tensors: Sequence[Tensor]) -> None:
@@ -93,6 +94,14 @@ class PackedOptimizer:
         state.decay = torch.cat([state.decay, _wider(decay, state.lr.shape[1])])
         self._remember_more()
         self._path = self._new_path()
+
+    def set_rates(self, positions: Integers, rates: Rates | Floats) -> None:
+        """Other rates for the models at these positions, from their first step on; in place."""
+        lr, decay = _tables(rates, self._state.taken.device)
+        chosen = torch.as_tensor(positions, device=lr.device)
+        self._state.lr.index_copy_(0, chosen, _wider(lr, self._state.lr.shape[1]))
+        self._state.decay.index_copy_(0, chosen, _wider(decay, self._state.lr.shape[1]))
+        self._path.refresh()
 
     def replace(self, positions: Integers, rules: Sequence[Rule], rates: Rates | Floats) -> None:
         """Give these slots to fresh models, whose weights the caller writes into the tensors: they start at step 0.

@@ -160,7 +160,8 @@ class Model(Settings):
         0,
         ge=0,
         le=8,
-        description="after the first hidden layer, every so many are a block whose input is added to it; 0: none",
+        description="after the first hidden layer, every so many are a block to whose output its input is added; "
+        "0: none",
     )
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid"] = Field(
         "relu", description="after each hidden layer"
@@ -270,8 +271,8 @@ class Train(Settings):
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
     precision: Literal["auto", "fp32", "fp64", "bf16", "fp16", "tf32"] = Field(
         "fp32",
-        description="of weights and products; bf16, and on a GPU fp16 and tf32: of products alone; auto: bf16 where the "
-        "device has it natively",
+        description="of weights and products; bf16, and on a GPU fp16 and tf32: of products alone; auto: bf16 where "
+        "the device has it natively",
     )
     checkpoint_seconds: float = Field(
         20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"

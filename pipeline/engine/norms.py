@@ -20,7 +20,8 @@ def batch_normalised(values: Tensor, present: Tensor | None = None) -> tuple[Ten
     if present is None:
         variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
     else:
-        share = (present / present.sum(1, keepdim=True)).to(values.dtype)[:, :, None]
+        counted = present.to(values.dtype)[:, :, None]
+        share = counted / counted.sum(1, keepdim=True)
         mean = (values * share).sum(1, keepdim=True)
         variance = ((values - mean).square() * share).sum(1, keepdim=True)
     return settled(values, mean, variance), mean.detach(), variance.detach()

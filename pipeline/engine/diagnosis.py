@@ -15,7 +15,7 @@ from pipeline.engine.init import expected_std
 from pipeline.engine.networks import Pass, forward
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -93,37 +93,6 @@ class Failure:
     diagnosis: Diagnosis
 
 
-def diagnose(
-    network: Network,
-    tensors: Sequence[Tensor],
-    rows: Tensor,
-    target: Tensor,
-    loss: Loss,
-    parameter: float,
-    *,
-    product: torch.dtype | None = None,
-    start: Sequence[Tensor] | None = None,
-) -> Diagnosis:
-    """Look at one network on one batch, rows [B, D] and target [B], as in training but without dropout.
-
-    tensors, start: without the model axis, in the order of `network.tensor_names`; start: the initial ones, where they
-    are at hand. product: the precision of hidden products, as in `Pass`.
-    """
-    batch = Batch(rows, target, loss, parameter)
-    fault = first_fault(network, tensors, batch, product)
-    at_start = fault.first == "weights" and start is not None
-    seen = start if at_start and start is not None else tensors
-    return Diagnosis(
-        fault=fault,
-        inputs=_largest_inputs(rows),
-        target_rms=_rms(target),
-        largest_target=_largest(target),
-        layers=measure(network, seen, batch, start),
-        at_start=at_start,
-        start=None if start is None else first_fault(network, start, batch, product),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows [B, D], their target [B] as the network sees it, and the loss that joins the two."""
@@ -139,18 +108,49 @@ class Batch:
         return self.loss(outputs, self.target[None].to(outputs.dtype), parameter).mean()
 
 
-def first_fault(
-    network: Network, tensors: Sequence[Tensor], batch: Batch, product: torch.dtype | None = None
-) -> Fault:
+def diagnose(
+    network: Network,
+    tensors: Sequence[Tensor],
+    batch: Batch,
+    *,
+    product: torch.dtype | None = None,
+    start: Sequence[Tensor] | None = None,
+) -> Diagnosis:
+    """Look at one network on one batch, as in training but without dropout.
+
+    tensors, start: without the model axis, in the order of `network.tensor_names`; start: the initial ones, where they
+    are at hand. product: the precision of hidden products, as in `Pass`.
+    """
+    fault = first_fault(network, tensors, batch, product)
+    at_start = fault.first == "weights" and start is not None
+    seen = start if at_start and start is not None else tensors
+    return Diagnosis(
+        fault=fault,
+        inputs=_largest_inputs(batch.rows),
+        target_rms=_rms(batch.target),
+        largest_target=_largest(batch.target),
+        layers=measure(network, seen, batch, start),
+        at_start=at_start,
+        start=None if start is None else first_fault(network, start, batch, product),
+    )
+
+
+def first_fault(network: Network, tensors: Sequence[Tensor], batch: Batch, product: torch.dtype | None = None) -> Fault:
     """The first value that is not finite: inputs, target, weights, then forward layer by layer, then back."""
     if not _is_finite(batch.rows):
         return Fault("inputs")
     if not _is_finite(batch.target):
         return Fault("target")
     trained = dict(zip(network.trained, tensors, strict=False))
-    for name, tensor in trained.items():
-        if not _is_finite(tensor):
-            return Fault("weights", _layer_of(name), name)
+    broken = next((name for name, tensor in trained.items() if not _is_finite(tensor)), "")
+    if broken:
+        return Fault("weights", _layer_of(broken), broken)
+    return _fault_of_a_pass(network, trained, batch, product)
+
+
+def _fault_of_a_pass(
+    network: Network, trained: Mapping[str, Tensor], batch: Batch, product: torch.dtype | None
+) -> Fault:
     found: list[Fault] = []
     last = len(network.hidden)
 
@@ -161,18 +161,16 @@ def first_fault(
 
     own = [tensor[None].detach().clone().requires_grad_() for tensor in trained.values()]
     outputs = forward(network, own, batch.rows[None], Pass(product=product, look=look, training=True))
-    if found:
-        return found[0]
-    if not _is_finite(outputs):  # of a network that shows nothing of its inside
-        return Fault("outputs", last)
     total = batch.mean_loss(outputs)
-    if not _is_finite(total):
-        return Fault("loss", last)
+    # a network that shows nothing of its inside still has outputs
+    look(last, "reached", outputs)
+    if not found and not _is_finite(total):
+        found.append(Fault("loss", last))
     gradients = torch.autograd.grad(total, own, allow_unused=True)
     for name, gradient in reversed(list(zip(trained, gradients, strict=True))):
-        if gradient is not None and not _is_finite(gradient):
-            return Fault("gradient", _layer_of(name), name)
-    return Fault("")
+        if not found and gradient is not None and not _is_finite(gradient):
+            found.append(Fault("gradient", _layer_of(name), name))
+    return found[0] if found else Fault("")
 
 
 def measure(
@@ -203,7 +201,9 @@ def measure(
             layer=layer,
             hidden=size,
             gradient=_rms(gradients.get(f"{layer}.weight")),
-            largest_weight=max((_largest(t) for name, t in trained.items() if _layer_of(name) == layer), default=math.nan),
+            largest_weight=max(
+                (_largest(t) for name, t in trained.items() if _layer_of(name) == layer), default=math.nan
+            ),
             weight_growth=_rms(trained.get(f"{layer}.weight")) / drawn.get(f"{layer}.weight", math.nan),
         )
         for layer, size in enumerate(hidden)

@@ -111,7 +111,9 @@ def _inputs_far_out(case: Case) -> Cause | None:
         return None
     name = column_name(case.design, worst)
     if not _is_scaled(case, name):
-        return Cause("inputs that are not scaled", f"column {name!r} is {worst.value:.3g}", '[preprocess] scaler = "zscore"')
+        return Cause(
+            "inputs that are not scaled", f"column {name!r} is {worst.value:.3g}", '[preprocess] scaler = "zscore"'
+        )
     if abs(worst.value) >= DIVIDED_BY_NOTHING:
         return Cause(
             "a column divided by a spread of next to nothing",
@@ -166,7 +168,9 @@ def _switch(case: Case) -> Cause | None:
     if train.optimizer != "adam_then_sgd" or case.failure.epoch < math.floor(train.switch_at * train.epochs):
         return None
     evidence = f"it came after the switch to sgd, whose rate is {train.switch_lr:g} times Adam's"
-    return Cause("a learning rate that is too high for sgd", evidence, f"[train] switch_lr = {_number(train.switch_lr / 10)}")
+    return Cause(
+        "a learning rate that is too high for sgd", evidence, f"[train] switch_lr = {_number(train.switch_lr / 10)}"
+    )
 
 
 def _learning_rate(case: Case) -> Cause | None:
@@ -215,7 +219,7 @@ def _unknown(case: Case) -> Cause:
     return Cause(
         "none of the causes that Foldpack knows",
         f"sizes are ordinary (learning rate {case.train.lr:g}, outputs around {_outputs(case.diagnosis):.3g})",
-        f"[train] lr = {_number(case.lr_to_try)} and clip_norm = 1, or --set model.kind=linear to see whether the data do it",
+        f"[train] lr = {_number(case.lr_to_try)} and clip_norm = 1, and see whether --set model.kind=linear does it too",
     )
 
 

@@ -77,16 +77,14 @@ def _looks_like(cause: Cause) -> str:
 def _place(diagnosis: Diagnosis) -> str:
     fault = diagnosis.fault
     layer = f"layer {fault.layer + 1} of {len(diagnosis.layers)}"
-    match fault.first:
-        case "weights" | "gradient" if fault.layer < 0:
-            return f"the {fault.first} of {fault.tensor}"
-        case "weights" | "gradient":
-            return f"the {fault.first} of {layer}"
-        case "hidden":
-            return f"what {layer} says"
-        case "outputs" | "loss":
-            return f"the {fault.first}, {layer}"
-        case "":
-            return "the batch with its dropout, not without it"
-        case _:
-            return f"the {fault.first}"
+    if fault.layer < 0 and fault.tensor:
+        return f"the {fault.first} of {fault.tensor}"
+    places = {
+        "inputs": f"the inputs of layer 1 of {len(diagnosis.layers)}",
+        "target": "the target",
+        "hidden": f"what {layer} says",
+        "outputs": f"the outputs, {layer}",
+        "loss": f"the loss after {layer}",
+        "": "the batch with its dropout, not without it",
+    }
+    return places.get(fault.first, f"the {fault.first} of {layer}")

@@ -27,6 +27,6 @@ def test_a_factor_halves_on_overflow_and_doubles_after_enough_calm_steps():
 def test_the_rule_is_torchs():
     """The defaults of torch.amp.GradScaler."""
     oracle = torch.amp.GradScaler("cpu")
-    assert loss_scale.START == oracle._init_scale  # unwrapped lazily, so there is no public way to ask
+    assert oracle._init_scale == loss_scale.START  # made on first use, so there is no public way to ask
     assert (oracle.get_growth_factor(), oracle.get_backoff_factor()) == (GROWTH, BACKOFF)
     assert oracle.get_growth_interval() == PATIENCE

@@ -76,8 +76,12 @@ def test_layer_normalisation_equals_torchs_class(width):
 
 
 def test_padded_units_do_not_count_in_layer_normalisation():
-    """Three true units of five: their values are those of three alone, also far from 0."""
-    batch = torch.cat([values(1, 6, 3) + 1000, torch.zeros(1, 6, 2, dtype=torch.float64)], dim=2)
-    found = layer_normalised(batch, torch.tensor([3]))[..., :3]
+    """Three true units of five: their values are those of three alone, also far from 0, and 0 gets no gradient."""
+    batch = torch.cat([values(1, 6, 3) + 1000, torch.zeros(1, 6, 2, dtype=torch.float64)], dim=2).requires_grad_()
+    found = layer_normalised(batch, torch.tensor([3]))
     expected = nn.LayerNorm(3, elementwise_affine=False, dtype=torch.float64)(batch[..., :3])
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(found[..., :3], expected, rtol=1e-7, atol=1e-7)
+    [gradient] = torch.autograd.grad((found[..., :3] * values(1, 6, 3)).sum(), batch)
+    assert found[..., 3:].eq(0).all()
+    assert gradient[..., 3:].eq(0).all()
+    assert gradient[..., :3].ne(0).any()

@@ -1,4 +1,4 @@
-"""One step: the same with places counted on the device, frozen where a loss is not finite, safe when memory runs out."""
+"""One step: counted here or on the device, frozen where a loss is not finite, safe when memory runs out."""
 
 import re
 from dataclasses import replace
@@ -8,12 +8,12 @@ import pytest
 import torch
 from builders import SMALL_NETWORK, job, rows_and_target
 
-from pipeline.engine import fit as fit_module
 from pipeline.engine import step as step_module
+from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.pack import Data, PackState
+from pipeline.engine.pack import PackState
 from pipeline.engine.step import signature, train_step
 from pipeline.errors import TrainingError
 
@@ -121,9 +121,9 @@ def test_products_in_fp16_skip_a_step_whose_gradient_overflowed():
 class Scarce:
     """Memory for so many networks at a time: the step of a larger pack fails, at the call that is asked for."""
 
-    def __init__(self, monkeypatch, room, error=torch.OutOfMemoryError("no more")):
-        self.room, self.error, self.calls = room, error, 0
-        real = fit_module.train_step
+    def __init__(self, monkeypatch, room, error=None):
+        self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
+        real = step_module.train_step
 
         def step(pack, shape):
             self.calls += 1
@@ -131,7 +131,7 @@ class Scarce:
                 raise self.error
             real(pack, shape)
 
-        monkeypatch.setattr(fit_module, "train_step", step)
+        monkeypatch.setattr(step_module, "train_step", step)
 
 
 @pytest.mark.parametrize("network", [SMALL_NETWORK, NORMED])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pipeline.facts import Advice
+
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -322,6 +324,7 @@ class Fits:
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
+    stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
 
 
 @dataclass(frozen=True, slots=True)

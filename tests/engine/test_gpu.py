@@ -90,7 +90,7 @@ def test_a_step_is_captured():
 
 @pytest.mark.parametrize(("product", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.05)])
 def test_products_in_half_precision_train_nearly_as_in_fp32(product, tolerance):
-    """Scores on the training rows after 40 epochs, as shares of the target's variance; alone equals company as close."""
+    """Outputs after 40 epochs differ by a share of the target's spread; as little alone as in company."""
     matrix, target = rows_and_target(rows=60, dtype=torch.float32)
     jobs = [job(epochs=40, key=job_key(seed, 0), train_rows=np.arange(40)) for seed in range(3)]
     whole = fit(jobs, Data(matrix.cuda(), target.cuda()))

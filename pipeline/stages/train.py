@@ -78,7 +78,7 @@ def _held_out(
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
             continue
-        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N])
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
         if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
             raise TrainingError(
                 f"fold {job.fold + 1}, seed {job.seed}: the trained network's outputs are not finite; lower [train] lr "

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.engine.beginnings import initial_weights
+from pipeline.engine.data import gather
 from pipeline.engine.init import expected_std
-from pipeline.engine.networks import Pass, forward
+from pipeline.engine.networks import Pass, forward, true_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engine.losses import Loss
+    from pipeline.engine.pack import PackState
     from pipeline.tables import Network
 
 INPUTS_TOLD = 5
@@ -106,6 +109,23 @@ class Batch:
         """Of outputs [1, B], in their precision."""
         parameter = torch.full((1, 1), self.parameter, dtype=outputs.dtype, device=outputs.device)
         return self.loss(outputs, self.target[None].to(outputs.dtype), parameter).mean()
+
+
+def failure_of(pack: PackState, place: int) -> Failure:
+    """Look at a network of a pack right after the epoch in which it froze, on the batch at which it did."""
+    job = pack.own()[place]
+    # a sum of finite losses may be infinite: then it is the last batch of the epoch that is looked at
+    frozen, last = int(pack.held["frozen_at"][place]), int(pack.batches.steps[place]) - 1
+    step = frozen if frozen >= 0 else last
+    rows = pack.batches.rows_of(place, step, pack.held["order"])
+    data = pack.data
+    batch = Batch(
+        gather(data.matrix, rows[None])[0], data.target.take(rows), pack.loss, float(pack.loss_parameters[place])
+    )
+    now = true_tensors([tensor[place] for tensor in (*pack.tensors, *pack.running)], job.network)
+    start = [tensor[0] for tensor in initial_weights([job], job.network, data)]
+    found = diagnose(job.network, now, batch, product=data.product, start=start)
+    return Failure(step // job.steps_per_epoch, step, found)
 
 
 def diagnose(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import torch
 
+from pipeline.engine.diagnosis import Failure, failure_of
 from pipeline.engine.epochs import Epochs, Judge, Prune
 from pipeline.engine.networks import true_tensors
 from pipeline.engine.pack import PackState, one_by_one
@@ -32,6 +33,7 @@ class Fitted:
 
     tensors: tuple[Singles, ...]
     curve: Curve
+    failure: Failure | None = None  # of a network that stopped because its loss was not finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class _Training:
             )
             own = true_tensors([best[place] for best in pack.best], self.jobs[record.position].network)
             tensors = tuple(tensor.cpu().numpy().copy() for tensor in own)
-            self.results[record.position] = Fitted(tensors, curve)
+            failure = failure_of(pack, place) if why == "not finite" else None
+            self.results[record.position] = Fitted(tensors, curve, failure)
         pack.keep(np.array([i for i in range(len(pack)) if i not in leaving], dtype=np.int64))
         self._fill()

@@ -28,7 +28,8 @@ USUAL_LR: Mapping[str, float] = {
 FOLLOWS_GRADIENT = frozenset({"sgd", "adam_then_sgd"})  # their steps grow with the gradient, and so with the target
 FAR_OUT = 1e3  # an input beyond this is no scaled one: a z-score needs a million rows to get there
 DIVIDED_BY_NOTHING = 1e6  # an input beyond this came from a spread of rounding
-LARGE_TARGET = 1e3  # as the network sees it
+UNSCALED_TARGET = 10.0  # root mean square as the network sees it: a standardised one has 1 …
+FAR_TARGET = 1e3  # … and in a batch with a value far out, more
 HUGE = 1e15  # its square, summed, is beyond float32
 MODERATE = 1e6  # outputs below this do not make a loss overflow
 WEIGHTS_GREW = 10.0  # times
@@ -76,7 +77,7 @@ class Cause:
 def usual_lr(train: Train, target_rms: float = 1.0) -> float:
     """The learning rate to begin with; in proportion to a target that is not standardised, where steps are not."""
     for_batch = train.batch_size / train.lr_for_batch if train.lr_for_batch else 1.0
-    scale = target_rms if target_rms > 1 and train.optimizer not in FOLLOWS_GRADIENT else 1.0
+    scale = target_rms if target_rms > UNSCALED_TARGET and train.optimizer not in FOLLOWS_GRADIENT else 1.0
     return USUAL_LR[train.optimizer] * scale / for_batch
 
 
@@ -128,10 +129,11 @@ def _inputs_far_out(case: Case) -> Cause | None:
 def _target_far_out(case: Case) -> Cause | None:
     """A large target that nobody standardised: the gradient is as large."""
     diagnosis, state = case.diagnosis, case.design.target_states[case.job.fold]
-    follows = case.train.optimizer in FOLLOWS_GRADIENT and diagnosis.target_rms >= LARGE_TARGET
+    is_plain = (state.mean, state.scale) == (0.0, 1.0)
+    is_large = diagnosis.target_rms >= (UNSCALED_TARGET if is_plain else FAR_TARGET)
+    follows = case.train.optimizer in FOLLOWS_GRADIENT and is_large
     if LOSSES[case.train.loss].needs or not (follows or diagnosis.largest_target >= HUGE):
         return None
-    is_plain = (state.mean, state.scale) == (0.0, 1.0)
     return Cause(
         "a target that is not scaled" if is_plain else "target values far out",
         f"as the network sees it, it is around {diagnosis.target_rms:.3g} and up to {diagnosis.largest_target:.3g}",
@@ -191,8 +193,12 @@ def _first_weights(case: Case) -> Cause | None:
     if not case.diagnosis.at_start and case.diagnosis.weight_growth >= EXPLODES:
         return None
     init = "xavier_normal" if model.activation in ("tanh", "sigmoid") else "kaiming_normal"
-    evidence = f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times'
-    return Cause("an initialisation that is too wide", f"{evidence} a layer", f'[model] init = "{init}"')
+    return Cause(
+        "weights that begin too wide for the depth",
+        f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times '
+        f"from each of {_hidden_layers(case)} hidden layers to the next",
+        f'[model] init = "{init}", or norm = "layer"',
+    )
 
 
 def _exploding_depth(case: Case) -> Cause | None:
@@ -219,7 +225,7 @@ def _unknown(case: Case) -> Cause:
     return Cause(
         "none of the causes that Foldpack knows",
         f"sizes are ordinary (learning rate {case.train.lr:g}, outputs around {_outputs(case.diagnosis):.3g})",
-        f"[train] lr = {_number(case.lr_to_try)} and clip_norm = 1, and see whether --set model.kind=linear does it too",
+        f"[train] lr = {_number(case.lr_to_try)} and clip_norm = 1, and see whether --set model.kind=linear fails too",
     )
 
 

@@ -1,12 +1,13 @@
 """Trainings that end with a number but learned little, and what holds them back.
 
-Dead or saturated units, gradients that vanish, an error that does not fall, depth that hurts. Each rule looks at what training left behind and says what it saw, what to do, and what to type.
+Dead or saturated units, gradients that vanish, an error that does not fall, depth that hurts. Each rule looks at what
+training left behind and says what it saw, what to do, and what to type.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,17 @@ class Signs:
 
 def stalls(signs: Signs) -> tuple[Advice, ...]:
     """Everything that holds these networks back, what explains most first."""
-    rules = (_dead, _saturated, _vanishing, _learned_nothing, _bounces, _creeps, _depth)
+    inside = _found((_dead, _saturated, _vanishing), signs)
+    stuck = _learned_nothing(signs)
+    if stuck is None:
+        return (*inside, *_found((_bounces, _creeps, _depth), signs))
+    if not inside:
+        return (stuck,)
+    because, *rest = inside  # what is wrong inside explains it better than a guess about the learning rate
+    return (replace(because, seen=f"{stuck.seen} {because.seen}"), *rest)
+
+
+def _found(rules: Sequence[Callable[[Signs], Advice | None]], signs: Signs) -> tuple[Advice, ...]:
     return tuple(advice for rule in rules if (advice := rule(signs)) is not None)
 
 
@@ -120,7 +131,9 @@ def _learned_nothing(signs: Signs) -> Advice | None:
     stuck = [
         (curve, mean)
         for curve, mean in zip(signs.curves, signs.mean_errors, strict=True)
-        if len(own := _trained(signs, curve)) and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
+        if curve.stopped != "not finite"  # its cause is told elsewhere
+        and len(own := _trained(signs, curve))
+        and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
     ]
     if not stuck:
         return None
@@ -132,6 +145,8 @@ def _learned_nothing(signs: Signs) -> Advice | None:
     train = signs.candidate.train
     if train.l1 >= STRONG_PENALTY or (train.optimizer != "adamw" and train.weight_decay >= STRONG_PENALTY):
         return _advice(seen, "Set [train] l1 = 0 and weight_decay = 0.", "train.l1=0 train.weight_decay=0")
+    if may_hurt_by_depth(signs.network):
+        return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
     falls = own[-1] < own[0] and train.lr < USUAL_LR[train.optimizer]
     lr = _round(train.lr * 10 if falls else min(train.lr / 10, usual_lr(train)))
     why = "It still falls: the learning rate is too low." if falls else "The learning rate is too high."

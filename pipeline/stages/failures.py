@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.stages.causes import Case, cause_of, column_name
+from pipeline.stages.cases import Case
+from pipeline.stages.causes import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _networks(count: int) -> str:
 def _happened(case: Case) -> str:
     failure = case.failure
     inputs = case.diagnosis.inputs[:COLUMNS_TOLD]
-    largest = ", ".join(f"{column_name(case.design, large)!r} {large.value:.3g}" for large in inputs)
+    largest = ", ".join(f"{case.name_of(large)} {large.value:.3g}" for large in inputs)
     when = f"epoch {failure.epoch + 1}, step {failure.step + 1}"
     told = f"the loss was not finite in {when}, first seen in {_place(case.diagnosis)}"
     return f"{told} (largest inputs: {largest})" if largest else told

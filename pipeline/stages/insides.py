@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.diagnosis import Batch, Failure, diagnose, measure
+from pipeline.engine.diagnosis import Failure, diagnose
 from pipeline.engine.losses import LOSSES
+from pipeline.engine.sizes import Batch, measure
 from pipeline.engine.vitals import activities
 from pipeline.stages.assignments import network_of
 from pipeline.stages.stalls import Signs, may_hurt_by_depth
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pipeline.engine.diagnosis import LayerState
     from pipeline.engine.fit import Fitted
+    from pipeline.engine.sizes import LayerState
     from pipeline.engine.vitals import Activity
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.learners import Blocks

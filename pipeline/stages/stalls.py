@@ -16,7 +16,7 @@ from pipeline.engine.schedules import rates
 from pipeline.engine.vitals import DIES, SATURATES
 from pipeline.facts import Advice
 from pipeline.stages.assignments import schedule_of
-from pipeline.stages.causes import USUAL_LR, usual_lr
+from pipeline.stages.cases import USUAL_LR, one_digit, usual_lr
 from pipeline.stages.verdicts import OVERFITS, error_size
 from pipeline.tabular.metrics import METRICS
 
@@ -88,7 +88,7 @@ def _dead(signs: Signs) -> Advice | None:
     seen = f"{_percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
     if train.lr > usual_lr(train):
-        lower = f"{_round(min(train.lr / 10, usual_lr(train)))}"
+        lower = f"{one_digit(min(train.lr / 10, usual_lr(train)))}"
         return _advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
     return _advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")
 
@@ -148,7 +148,7 @@ def _learned_nothing(signs: Signs) -> Advice | None:
     if may_hurt_by_depth(signs.network):
         return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
     falls = own[-1] < own[0] and train.lr < USUAL_LR[train.optimizer]
-    lr = _round(train.lr * 10 if falls else min(train.lr / 10, usual_lr(train)))
+    lr = one_digit(train.lr * 10 if falls else min(train.lr / 10, usual_lr(train)))
     why = "It still falls: the learning rate is too low." if falls else "The learning rate is too high."
     return _advice(seen, f"{why} Set [train] lr = {lr}.", f"train.lr={lr}")
 
@@ -191,7 +191,7 @@ def _creeps(signs: Signs) -> Advice | None:
     if 2 * count <= len(signs.curves):
         return None
     seen = f"The training error of {count} of {len(signs.curves)} networks was still falling at the end, and slowly."
-    lr = _round(train.lr * 10)
+    lr = one_digit(train.lr * 10)
     return _advice(seen, f"The learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 
@@ -243,7 +243,3 @@ def _of(signs: Signs) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _round(value: float) -> str:
-    return f"{float(f'{value:.1g}'):g}"

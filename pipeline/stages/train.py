@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, with_values
-from pipeline.stages.causes import Case
+from pipeline.stages.cases import Case
 from pipeline.stages.failures import failed, kinds_of, report_of
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of

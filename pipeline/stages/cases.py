@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.stages.assignments import network_of
 from pipeline.tabular.features import sources_of
+from pipeline.tabular.values import drop_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Case:
 
     def drop(self, large: LargeInput) -> str:
         """The line that leaves out the file's column of which a matrix column was made."""
-        return f"[schema] drop = [{json.dumps(_made_of(self.design, self._weightiest(large)), ensure_ascii=False)}]"
+        return drop_line(_made_of(self.design, self._weightiest(large)))
 
     def is_scaled(self, large: LargeInput) -> bool:
         """Whether anything was taken off the column's numbers, or they were divided by something."""

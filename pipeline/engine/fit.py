@@ -29,11 +29,14 @@ Progress = Callable[[int], None]  # epochs of single networks finished since the
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """One trained network: tensors without the model axis, in the order of its network's names."""
+    """One trained network: tensors without the model axis, in the order of its network's names.
+
+    failure: what was wrong where its loss was not finite; the tensors then are those of an earlier epoch, or the first.
+    """
 
     tensors: tuple[Singles, ...]
     curve: Curve
-    failure: Failure | None = None  # of a network that stopped because its loss was not finite
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)

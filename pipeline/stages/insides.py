@@ -17,6 +17,7 @@ from pipeline.stages.stalls import Signs, may_hurt_by_depth
 from pipeline.tabular.baselines import predict_mean, predict_ridge
 from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import loss
+from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,7 @@ def signs_of(
         candidate=candidate,
         network=network,
         metric=metric,
+        target_rms=float(np.sqrt(np.mean(to_network(design.target_states[0], design.target) ** 2))),
         curves=tuple(curve for _, curve in scored),
         mean_errors=tuple(of_mean[job.fold] for job, _ in scored),
         insides=look_inside(design, candidate, jobs, fitted, blocks),

@@ -16,7 +16,7 @@ from pipeline.engine.schedules import rates
 from pipeline.engine.vitals import DIES, SATURATES
 from pipeline.facts import Advice
 from pipeline.stages.assignments import schedule_of
-from pipeline.stages.cases import USUAL_LR, one_digit, usual_lr
+from pipeline.stages.cases import one_digit, usual_lr
 from pipeline.stages.verdicts import OVERFITS, error_size
 from pipeline.tabular.metrics import METRICS
 
@@ -48,11 +48,17 @@ class Signs:
     candidate: Candidate
     network: Network
     metric: str
+    target_rms: float  # root mean square of the target as the networks see it
     curves: tuple[Curve, ...]  # of the folds' networks
     mean_errors: tuple[float, ...]  # of predicting the training mean on the training rows, for each of them
     insides: tuple[Inside, ...]
     ridge_error: float  # on a fold's validation rows; NaN: not computed
     fold_error: float  # of the networks on the same rows
+
+    @property
+    def usual_lr(self) -> float:
+        """The learning rate to begin with."""
+        return usual_lr(self.candidate.train, self.target_rms)
 
 
 def stalls(signs: Signs) -> tuple[Advice, ...]:
@@ -87,8 +93,8 @@ def _dead(signs: Signs) -> Advice | None:
         return None
     seen = f"{_percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
-    if train.lr > usual_lr(train):
-        lower = f"{one_digit(min(train.lr / 10, usual_lr(train)))}"
+    if train.lr > signs.usual_lr:
+        lower = f"{one_digit(min(train.lr / 10, signs.usual_lr))}"
         return _advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
     return _advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")
 
@@ -132,7 +138,7 @@ def _learned_nothing(signs: Signs) -> Advice | None:
         (curve, mean)
         for curve, mean in zip(signs.curves, signs.mean_errors, strict=True)
         if curve.stopped != "not finite"  # its cause is told elsewhere
-        and len(own := _trained(signs, curve))
+        and len(own := _trained(signs, curve)) >= FEWEST_POINTS
         and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
     ]
     if not stuck:
@@ -147,8 +153,8 @@ def _learned_nothing(signs: Signs) -> Advice | None:
         return _advice(seen, "Set [train] l1 = 0 and weight_decay = 0.", "train.l1=0 train.weight_decay=0")
     if may_hurt_by_depth(signs.network):
         return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
-    falls = own[-1] < own[0] and train.lr < USUAL_LR[train.optimizer]
-    lr = one_digit(train.lr * 10 if falls else min(train.lr / 10, usual_lr(train)))
+    falls = own[-1] < own[0] and train.lr < signs.usual_lr
+    lr = one_digit(signs.usual_lr if falls else min(train.lr / 10, signs.usual_lr))
     why = "It still falls: the learning rate is too low." if falls else "The learning rate is too high."
     return _advice(seen, f"{why} Set [train] lr = {lr}.", f"train.lr={lr}")
 
@@ -178,7 +184,7 @@ def _bounces(signs: Signs) -> Advice | None:
 def _creeps(signs: Signs) -> Advice | None:
     """The error still falls at the end and is not far below the mean's, at a low learning rate."""
     train = signs.candidate.train
-    if train.lr > FAR_TOO_LOW * usual_lr(train):
+    if train.lr > FAR_TOO_LOW * signs.usual_lr:
         return None
     count = 0
     for curve, mean in zip(signs.curves, signs.mean_errors, strict=True):
@@ -191,7 +197,7 @@ def _creeps(signs: Signs) -> Advice | None:
     if 2 * count <= len(signs.curves):
         return None
     seen = f"The training error of {count} of {len(signs.curves)} networks was still falling at the end, and slowly."
-    lr = one_digit(train.lr * 10)
+    lr = one_digit(signs.usual_lr)
     return _advice(seen, f"The learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 

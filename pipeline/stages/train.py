@@ -50,7 +50,7 @@ def train(
     notices = [*_failed(design, candidate, jobs, fitted), *_longer_refit(jobs, fitted, candidate.train, K)]
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
-    notices += [Notice("training", f"{advice.seen} {advice.action}", len(jobs)) for advice in found]
+    notices += [Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), len(jobs)) for advice in found]
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builders import design_of
 from pipeline.facts import Curves, LargeError, ModelRow
 from pipeline.stages.report import band, errors_of, report
 from pipeline.stages.verdicts import Evidence, advise, error_ratio, judge_baseline, judge_fit

@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from pipeline.stages.assignments import Candidate
     from pipeline.tables import Design, Floats, Integers, Job, Network, Singles, TargetState
 
-DTYPES = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}  # of weights, targets, predictions
-PRODUCTS = {"bf16": torch.bfloat16}  # of products with hidden weights, where that is another
+# of weights, targets, predictions
+DTYPES = {
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+    "bf16": torch.float32,
+    "fp16": torch.float32,
+    "tf32": torch.float32,
+}
+PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
 TRAIN_CURVE_POINTS = 25
 
 

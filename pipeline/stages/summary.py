@@ -59,7 +59,8 @@ def summarise(design: Design, *, model: Model, train: Train, compute: Compute, w
     candidate = with_values(Candidate(model, train), winner.values if winner else {})
     network, train = network_of(candidate, design), candidate.train
     trained = network.parameters
-    parameters = trained + sum(n_in * n_out for n_in, n_out in network.running.values())
+    running = sum(n_in * n_out for n_in, n_out in network.running.values())
+    parameters = trained + running
     number_bytes = DTYPES[compute.precision].itemsize
     refits = train.seeds if train.refit else 0
     networks = design.folds.count * train.seeds + refits
@@ -73,7 +74,8 @@ def summarise(design: Design, *, model: Model, train: Train, compute: Compute, w
         seeds=train.seeds,
         refits=refits,
         kept_bytes=networks * parameters * number_bytes,
-        training_bytes=networks * (parameters + (COPIES - 1) * trained) * number_bytes,
+        # running statistics have no gradient and no moments: they are held as they are and as they were at best
+        training_bytes=networks * (COPIES * trained + 2 * running) * number_bytes,
         rows=min(map(len, design.folds.train)),
         batch_size=min(train.batch_size, len(design.target)),
     )

@@ -144,7 +144,7 @@ def weight_facts_of(network=None, *, names=("x", "y", "z"), networks=4):
             for name, shape in network.trained.items()
         ),
         units=tuple(
-            UnitFacts(layer, units, (1.0, 2.0), (0.0, 0.5), (0.0, 0.5)) for layer, units in enumerate(network.hidden)
+            UnitFacts(layer, units, (1.0, 2.0), (0.0, 0.5), (0.25, 0.75)) for layer, units in enumerate(network.hidden)
         ),
         inputs=InputWeights(tuple(names), values, values - 0.5, values + 0.5, 0.5, 300, not network.hidden),
         histograms=tuple(

@@ -55,8 +55,8 @@ def draw_histograms(facts: WeightFacts) -> Picture:
         kind = ", shortcut" if histogram.kind == "skip" else ""
         axes.set_title(f"{layer_name(facts.network, histogram.layer)}{kind}", loc="left", size=9.5)
     caption = (
-        "Grey line: as the initialisation drew them. Blue: after training. Up: number of weights. Weights beyond an "
-        "end are counted in the last bin."
+        "Line: as they started. Blue: after training. Up: number of weights. Weights beyond an end are counted in the "
+        "last bin."
     )
     left_out = len(facts.histograms) - len(shown)
     caption += f" {count(left_out, 'layer')} in the middle left out." if left_out else ""

@@ -66,7 +66,7 @@ def say_spread(tensor: TensorFacts, init: str) -> str:
     now = f"std {short(after.std)}"
     if before.std == 0:
         said = f"{now}, all started at {short(before.mean)}"
-    elif init == "data_driven":
+    elif init == "data_driven" and tensor.kind != "skip":  # a shortcut stays as it was drawn
         drawn = f" (drawn at {short(tensor.theory)})" if tensor.theory else ""
         said = f"{now}, started at {short(before.std)}, fitted to the data{drawn}"
     else:

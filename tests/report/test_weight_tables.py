@@ -44,10 +44,11 @@ def test_what_starts_at_a_constant_is_said_to():
 
 
 def test_a_data_driven_start_is_not_passed_off_as_the_theorys():
-    """Weights are drawn and then fitted; biases are fitted alone."""
+    """Weights are drawn and then fitted; biases are fitted alone; a shortcut stays as it was drawn."""
     said = say_spread(tensor(before=0.2), "data_driven")
     assert said == "std 0.0452, started at 0.200, fitted to the data (drawn at 0.0442)"
     assert say_spread(tensor(before=0.2, theory=0.0), "data_driven").endswith("fitted to the data")
+    assert "the initialisation drew" in say_spread(tensor("skip"), "data_driven")
 
 
 def test_a_single_number_has_no_spread():
@@ -106,13 +107,20 @@ def test_dead_units_are_counted_and_many_come_with_a_remedy():
     assert 'model.activation = "leaky_relu"' in say_lost("dead", 0.9, "relu")
 
 
-@pytest.mark.parametrize(("activation", "lost"), [("relu", "dead"), ("tanh", "saturated"), ("sigmoid", "saturated")])
-def test_units_are_told_by_the_way_in_which_they_can_be_lost(activation, lost):
+@pytest.mark.parametrize(
+    ("activation", "lost", "shares"),
+    [
+        ("relu", "dead", ["0.0 %", "50.0 %"]),
+        ("tanh", "saturated", ["25.0 %", "75.0 %"]),
+        ("sigmoid", "saturated", ["25.0 %", "75.0 %"]),
+    ],
+)
+def test_units_are_told_by_the_way_in_which_they_can_be_lost(activation, lost, shares):
     """Shares at the start and now, then words."""
     facts = weight_facts_of(Network(3, (4,), activation, "pytorch", 0.01))
     table = unit_table(facts)
     assert f"{lost} at the start" in [cell.text for cell in table.header]
-    assert texts(table)[0][:6] == ["layer 1: 3 → 4", "4", "1.00", "2.00", "0.0 %", "50.0 %"]
+    assert texts(table)[0][:6] == ["layer 1: 3 → 4", "4", "1.00", "2.00", *shares]
     assert "learn" in texts(table)[0][6]
 
 

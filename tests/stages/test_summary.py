@@ -13,7 +13,7 @@ from pipeline.tables import Network, Winner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DESIGN = design_of(generated_dataset())
+DESIGN = design_of(generated_dataset(train_rows=31))
 D = len(DESIGN.columns)
 NORMED = Network(
     inputs=300, hidden=(200, 100), activation="relu", init="pytorch", init_scale=0.01, norm="batch",
@@ -111,7 +111,7 @@ def test_a_searchs_winner_is_what_is_summed_up():
     assert (found.network.hidden, found.batch_size) == ((9,), 5)
 
 
-def test_a_batch_is_never_larger_than_the_table():
-    """Thirty rows."""
-    assert summary(batch_size=4096).batch_size == 30
-    assert summary(batch_size=4096).rows == 20
+def test_rows_are_those_of_the_smallest_fold():
+    """Of 31 rows one fold scores eleven, so twenty train it; a batch never has more rows than the table."""
+    found = summary(batch_size=4096)
+    assert (found.rows, found.batch_size) == (20, 31)

@@ -23,7 +23,7 @@ NOT_SEARCHED = {
     f"train.{key}"
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
-        "checkpoint_seconds",
+        *("checkpoint_seconds", "engine", "workers", "scheduler"),
     )
 }
 ALIASES = {"schema": "roles"}

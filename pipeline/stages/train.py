@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, with_values
-from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
+from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.tables import Fits, Job, Notice
 from pipeline.tabular.features import take

@@ -6,6 +6,7 @@ Dask's own client, not joblib's backend for it, which waits for ever once a task
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ class DaskCrew:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it reports, we raise as one sentence
         try:
             self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -54,7 +56,7 @@ class DaskCrew:
                 ours = (versions_of(task.work), run)
                 key = f"foldpack-{run}-{task.number}"
                 waiting[self._client.submit(compute_task, sent, task.work, task.compute, *ours, key=key)] = task
-            for future in as_completed(list(waiting)):
+            for future in as_completed(list(waiting), loop=self._client.loop):
                 task = waiting.pop(future)
                 yield task.number, self._value(future)
         finally:

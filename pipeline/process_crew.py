@@ -77,7 +77,7 @@ class ProcessCrew:
     def close(self) -> None:
         """End the processes."""
         if self._has_begun:
-            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+            get_reusable_executor(reuse=True).terminate(kill_workers=True)
         if self._claims is not None:
             self._claims.cleanup()
 

@@ -66,7 +66,8 @@ class ProcessCrew:
             pool = Parallel(min(len(self._terms.devices), len(tasks)), batch_size=1, return_as="generator_unordered")
             results = pool(delayed(compute_task)(self._terms, self._token, shared, task) for task in tasks)
         try:
-            yield from results
+            for number, value in results:  # noqa: UP028  `yield from` would close them before `finally` is reached
+                yield number, value
         except BrokenExecutor as error:
             raise CrewLostError("a process was killed") from error
         finally:
@@ -77,7 +78,7 @@ class ProcessCrew:
     def close(self) -> None:
         """End the processes."""
         if self._has_begun:
-            get_reusable_executor(reuse=True).terminate(kill_workers=True)
+            get_reusable_executor(reuse=True).shutdown(wait=True)
         if self._claims is not None:
             self._claims.cleanup()
 

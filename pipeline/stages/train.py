@@ -12,7 +12,8 @@ from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import failed, kinds_of, report_of
 from pipeline.stages.insides import failure_at_the_end, signs_of
-from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
+from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.tables import Fits, Job, Notice

@@ -136,7 +136,7 @@ def key_parts(
     return parts
 
 
-def code_of(stage: Stage, config: Config) -> tuple[dict[str, str], dict[str, str]]:
+def code_of(stage: Stage, config: Config) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Digests of the code that a stage runs, ours and the user's, and versions of the libraries that it imports."""
     sections = set(stage.config.values())
     named = [str(value_at(config, key)) for key in USER_CODE if key.partition(".")[0] in sections]

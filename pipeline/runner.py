@@ -11,7 +11,7 @@ from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
 from pipeline.errors import ArtifactError
-from pipeline.graph import RAW, SEARCH, START, STAGES, WINNER, Stage, code_of, key_of, key_parts, winner_digest
+from pipeline.graph import RAW, SEARCH, STAGES, START, WINNER, Stage, code_of, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime
@@ -113,9 +113,14 @@ class Runner:
 
         return Runtime(self.compute, bar.update, keep), bar
 
+    @property
+    def train_file(self) -> str:
+        """sha256 of the training file."""
+        return self._raw_hashes["train"]
+
     def start(self) -> Weights | None:
         """The weights that networks begin with, read from the file that the config names."""
-        return read_weights(self.config.train.warm_start, train_file=self._raw_hashes["train"])
+        return read_weights(self.config.train.warm_start, train_file=self.train_file)
 
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}

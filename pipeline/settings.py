@@ -163,7 +163,8 @@ class Model(Settings):
         0,
         ge=0,
         le=8,
-        description="after the first hidden layer, every so many are a block whose input is added to it; 0: none",
+        description="after the first hidden layer, every so many are a block to whose output its input is added; "
+        "0: none",
     )
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid"] = Field(
         "relu", description="after each hidden layer"
@@ -279,15 +280,17 @@ class Train(Settings):
         1, ge=1, le=10_000, description="networks per fold, averaged; one batched program trains them all"
     )
     seed: int = Field(0, ge=0, le=2**62, description="the first seed")
-    warm_start: str = Field("", description="file of `export`: networks begin with its weights, fold by fold; empty: fresh")
+    warm_start: str = Field(
+        "", description="file of `export`: networks begin with its weights, fold by fold; empty: fresh"
+    )
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
     precision: Literal["auto", "fp32", "fp64", "bf16", "fp16", "tf32"] = Field(
         "fp32",
-        description="of weights and products; bf16, and on a GPU fp16 and tf32: of products alone; auto: bf16 where the "
-        "device has it natively",
+        description="of weights and products; bf16, and on a GPU fp16 and tf32: of products alone; auto: bf16 where "
+        "the device has it natively",
     )
     checkpoint_seconds: float = Field(
         20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"

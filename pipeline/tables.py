@@ -262,15 +262,19 @@ class Network:
         """Name "layer.kind" and shape of each tensor that is trained, in the order in which they are kept.
 
         Kinds: weight [in, out] and bias [1, out]; scale and shift [1, out] of a norm; skip [in, out] of a shortcut.
-        A network of the user's has names and shapes of its own.
+        Before batch normalisation there is no bias, which it would take away again. A network of the user's has names
+        and shapes of its own.
         """
         if self.custom:
             return dict(self.custom_tensors)
         shapes: dict[str, tuple[int, ...]] = {}
         source = 0  # where the current block began
         for layer, (n_in, n_out) in enumerate(self.layer_sizes):
-            shapes |= {f"{layer}.weight": (n_in, n_out), f"{layer}.bias": (1, n_out)}
-            if layer == len(self.hidden):
+            is_last = layer == len(self.hidden)
+            shapes[f"{layer}.weight"] = (n_in, n_out)
+            if is_last or self.norm != "batch":
+                shapes[f"{layer}.bias"] = (1, n_out)
+            if is_last:
                 break
             if self.norm != "none":
                 shapes |= {f"{layer}.scale": (1, n_out), f"{layer}.shift": (1, n_out)}

@@ -176,8 +176,10 @@ class _Training:
         sums = pack.held["loss_sum"].cpu().numpy()
         finite = np.isfinite(sums)
         records = pack.records
-        valid = self._scores(ended, "valid")
-        asked = np.array([i for i in ended if records[i].epoch in self._scored(records[i])], dtype=np.int64)
+        calm = ended[finite[ended]]  # a frozen network is not asked: its outputs may be beyond any metric
+        judged = dict(zip(calm.tolist(), self._scores(calm, "valid"), strict=True))
+        valid = [judged.get(int(i), float("nan")) for i in ended]
+        asked = np.array([i for i in calm if records[i].epoch in self._scored(records[i])], dtype=np.int64)
         train = dict(zip(asked.tolist(), self._scores(asked, "train"), strict=True))
         better = [self._note(int(i), loss, train, is_finite=finite[i]) for i, loss in zip(ended, valid, strict=True)]
         if any(better):

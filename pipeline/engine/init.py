@@ -148,14 +148,16 @@ def unit_variance(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> 
     settled = list(tensors)
     hidden = block = rows.to(torch.float64)
     for number, drawn in enumerate(layers):
-        reached = linear(drawn.weight, torch.zeros_like(drawn.weight[:, :1]), hidden)
+        reached = linear(drawn.weight, None, hidden)
         mean = reached.mean(1, keepdim=True)
         spread = (reached - mean).square().mean(1, keepdim=True).sqrt()
         size = reached.square().mean(1, keepdim=True).sqrt()
         scale = torch.where(spread <= NOISE * size, torch.ones_like(spread), 1 / spread)
-        layer = drawn._replace(weight=drawn.weight * scale, bias=-mean * scale)
+        layer = drawn._replace(weight=drawn.weight * scale)
         settled[names.index(f"{number}.weight")] = layer.weight.to(rows.dtype)
-        settled[names.index(f"{number}.bias")] = layer.bias.to(rows.dtype)
+        if drawn.bias is not None:
+            layer = layer._replace(bias=-mean * scale)
+            settled[names.index(f"{number}.bias")] = (-mean * scale).to(rows.dtype)
         if number < len(layers) - 1:
             hidden, block = hidden_layer(network, number, layer, (hidden, block), Pass(training=True))
     return settled

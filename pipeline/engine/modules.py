@@ -52,7 +52,8 @@ def initial_tensors(network: Network, seeds: Tensor, dtype: torch.dtype) -> list
     builder = load(network.custom)
     built = [parameters(build(network, builder, seed)) for seed in seeds.tolist()]
     return [
-        torch.stack([own[name].detach() for own in built]).to(seeds.device, dtype) for name in dict(network.custom_tensors)
+        torch.stack([own[name].detach() for own in built]).to(seeds.device, dtype)
+        for name in dict(network.custom_tensors)
     ]
 
 

@@ -57,7 +57,7 @@ class Layer(NamedTuple):
     """The tensors of one layer, each [M, …]; None where the network has none."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None = None
     scale: Tensor | None = None
     shift: Tensor | None = None
     skip: Tensor | None = None
@@ -101,7 +101,8 @@ def hidden_layer(
     hidden, block = before
     weight, bias = layer.weight, layer.bias
     if how.product is not None:
-        hidden, weight, bias = hidden.to(how.product), weight.to(how.product), bias.to(how.product)
+        hidden, weight = hidden.to(how.product), weight.to(how.product)
+        bias = None if bias is None else bias.to(how.product)
     reached = linear(weight, bias, hidden)
     if layer.scale is not None:
         reached = _normalised(network, number, layer, reached, how)
@@ -181,8 +182,10 @@ def decay_factors(network: Network) -> list[float]:
     return [float(name.endswith((".weight", ".skip"))) for name in network.trained]
 
 
-def linear(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+def linear(weight: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:
     """One layer of M networks: weight [M, in, out], bias [M, 1, out], rows [M, B, in] -> [M, B, out]."""
+    if bias is None:
+        return torch.bmm(rows, weight)
     if weight.shape[2] == 1:
         # a batched product with one column is slow on a CPU, the same product of transposes is not (docs/LOG.md)
         return torch.bmm(weight.transpose(1, 2), rows.transpose(1, 2)).transpose(1, 2) + bias

@@ -20,7 +20,8 @@ def batch_normalised(values: Tensor, present: Tensor | None = None) -> tuple[Ten
     if present is None:
         variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
     else:
-        share = (present / present.sum(1, keepdim=True)).to(values.dtype)[:, :, None]
+        counted = present.to(values.dtype)[:, :, None]
+        share = counted / counted.sum(1, keepdim=True)
         mean = (values * share).sum(1, keepdim=True)
         variance = ((values - mean).square() * share).sum(1, keepdim=True)
     return settled(values, mean, variance), mean.detach(), variance.detach()
@@ -34,18 +35,17 @@ def settled(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 def layer_normalised(values: Tensor, width: Tensor | None = None) -> Tensor:
     """Each row over its units [M, B, W].
 
-    width: [M], true units of each network; those beyond hold 0 and come out as they may: their scale is 0.
+    width: [M], true units of each network; those beyond come out as 0, and no gradient reaches them.
     """
     if width is None:
         variance, mean = torch.var_mean(values, dim=2, correction=0, keepdim=True)
         return settled(values, mean, variance)
     count = width.to(values.dtype)[:, None, None]
-    mean = values.sum(2, keepdim=True) / count
-    centred = values - mean
-    # each padded unit has added the square of the mean
-    beyond = (values.shape[2] - count) * mean.square()
-    variance = (centred.square().sum(2, keepdim=True) - beyond) / count
-    return centred * torch.rsqrt(variance.clamp(min=0) + EPSILON)
+    true = (torch.arange(values.shape[2], device=values.device) < width[:, None, None]).to(values.dtype)
+    mean = (values * true).sum(2, keepdim=True) / count
+    centred = (values - mean) * true
+    variance = centred.square().sum(2, keepdim=True) / count
+    return centred * torch.rsqrt(variance + EPSILON)
 
 
 @torch.no_grad()

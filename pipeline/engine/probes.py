@@ -12,29 +12,36 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from pipeline.engine.losses import loss_of
 from pipeline.engine.modules import build, parameters, together
 from pipeline.errors import ConfigError
-from pipeline.usercode import blamed, load
+from pipeline.usercode import blamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pipeline.engine.losses import Loss
     from pipeline.tables import Network
 
 CLOSE = 1e-4  # of the largest magnitude: what rounding in fp32 may move
 ROWS = 5
 
 
-def check_loss(name: str, targets: Sequence[float]) -> None:
-    """Try a loss of the user's on some targets as the network sees them. Raises ConfigError for one that will not do."""
+@lru_cache(maxsize=32)
+def check_loss(name: str, function: Callable[..., object], targets: tuple[float, ...]) -> None:
+    """Try a loss of the user's on some targets as the network sees them, once. Raises ConfigError if it will not do.
+
+    function: what `name` leads to, so that it is tried again after an edit.
+    """
+    del function
     loss, what = loss_of(name), f"train.custom_loss = {name!r}"
-    kept = torch.tensor([list(targets)] * 3, dtype=torch.float32)
+    kept = torch.tensor([targets] * 3, dtype=torch.float32)
+    spread = float(kept[0].max() - kept[0].min()) or 1.0
     # as a network begins, without an error at all, and with errors of both signs
-    outputs = torch.stack([torch.zeros_like(kept[0]), kept[1], kept[2] + torch.linspace(-1.5, 2.0, kept.shape[1])])
-    outputs.requires_grad_()
+    errors = spread * torch.linspace(-0.6, 0.7, len(targets))
+    outputs = torch.stack([torch.zeros_like(kept[0]), kept[1], kept[2] + errors]).requires_grad_()
     losses = loss(outputs, kept)
     if losses.shape != outputs.shape:
         raise ConfigError(
@@ -47,7 +54,7 @@ def check_loss(name: str, targets: Sequence[float]) -> None:
         raise ConfigError(f"{what}: its result has no gradient; compute it with torch alone, from the outputs")
     _check_numbers(what, losses, outputs, kept)
     with torch.no_grad():
-        _check_entries(what, loss, outputs.detach(), kept)
+        _check_entries(what, loss, outputs.detach(), kept, spread)
 
 
 def _check_numbers(what: str, losses: Tensor, outputs: Tensor, targets: Tensor) -> None:
@@ -64,13 +71,13 @@ def _check_numbers(what: str, losses: Tensor, outputs: Tensor, targets: Tensor) 
         raise ConfigError(f"{what}: its gradient is 0 everywhere, so nothing would be learned")
 
 
-def _check_entries(what: str, loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> None:
+def _check_entries(what: str, loss: Loss, outputs: Tensor, targets: Tensor, spread: float) -> None:
     """Every loss depends on its own output and target alone."""
     before = loss(outputs, targets)
     for m, j in ((0, 0), (1, 1), (2, outputs.shape[1] - 1)):
         for word, place in (("output", 0), ("target", 1)):
             moved = [outputs.clone(), targets.clone()]
-            moved[place][m, j] += 0.37
+            moved[place][m, j] += 0.37 * spread
             changed = ~torch.isclose(loss(moved[0], moved[1]), before, rtol=CLOSE, atol=0)
             changed[m, j] = False
             if changed.any():
@@ -116,7 +123,7 @@ def _check_parameters(what: str, module: nn.Module) -> None:
     if not named:
         raise ConfigError(f"{what}: the module has no parameters, so there is nothing to train")
     for name, parameter in named.items():
-        if isinstance(parameter, UninitializedTensorMixin):
+        if is_lazy(parameter):
             raise ConfigError(f"{what}: parameter {name!r} has no shape yet (a lazy layer); give it its size")
         if not parameter.is_floating_point() or not parameter.requires_grad:
             raise ConfigError(f"{what}: parameter {name!r} is not trained; make it a buffer")
@@ -143,9 +150,10 @@ def _check_forward(what: str, network: Network, module: nn.Module) -> None:
         )
     changed = [name for name, buffer in module.named_buffers() if not torch.equal(buffer, kept[name])]
     if changed:
+        named = f"{', '.join(changed)}{_named(module, 'BatchNorm')}"
         raise ConfigError(
-            f"{what}: its forward pass changes {', '.join(changed)}{_named(module, 'BatchNorm')}; expected a module that "
-            f"remembers nothing of its rows, for example with LayerNorm"
+            f"{what}: its forward pass changes {named}; expected a module that remembers nothing of its rows, for "
+            f"example with LayerNorm"
         )
     _check_answers(what, network, found)
     moved = rows.clone()
@@ -192,8 +200,3 @@ def _named(module: nn.Module, word: str) -> str:
     """Layers whose class has this word in its name, for a message."""
     layers = [f"{name or 'itself'}: {layer}" for name, layer in module.named_modules() if word in type(layer).__name__]
     return f" ({'; '.join(layers)})" if layers else ""
-
-
-def checked_tensors(network: Network) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """`tensors_of` the function as it is now."""
-    return tensors_of(network, load(network.custom))

@@ -11,6 +11,7 @@ from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.stages.predict import predict
+from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Job, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
@@ -22,19 +23,28 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Network, Singles, Winner
+    from pipeline.tables import Design, Floats, Network, Singles, Weights, Winner
 
 
-def train(
-    design: Design, *, model: Model, train: Train, metric: str, runtime: Runtime, winner: Winner | None = None
+def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
+    design: Design,
+    *,
+    model: Model,
+    train: Train,
+    metric: str,
+    runtime: Runtime,
+    winner: Winner | None = None,
+    start: Weights | None = None,
 ) -> Fits:
     """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
 
-    winner: a search's best values, which replace those of [model] and [train].
+    winner: a search's best values, which replace those of [model] and [train]. start: weights to begin with.
+    Raises ConfigError where these do not fit, or would leak.
     Raises TrainingError, naming fold and seed, where a network never had a finite loss.
     """
     started = time.perf_counter()
-    candidate = with_values(Candidate(model, train), winner.values if winner else {})
+    check_start(start, design)
+    candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
     K = design.folds.count
     seeds = range(train.seed, train.seed + train.seeds)
     folds = range(K + 1) if train.refit else range(K)
@@ -42,13 +52,13 @@ def train(
     network = network_of(candidate, design)
     blocks = build_blocks(design, list(folds), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
-    notices = _not_finite(jobs, fitted, candidate.train, K)
+    notices = (*_started(start, jobs), *_not_finite(jobs, fitted, candidate.train, K))
     fold_predictions, seed_oof = _held_out(design, network, jobs, fitted, blocks, candidate.train.lr)
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
     return Fits(
-        name=candidate.model.kind,
+        name=candidate.name,
         jobs=tuple(jobs),
         weights=weights,
         network=network,
@@ -88,6 +98,11 @@ def _held_out(
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     return by_fold, by_seed
+
+
+def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:
+    """Say that nothing here began from scratch."""
+    return [Notice("training", f"networks that began with weights of {start.file}", len(jobs))] if start else []
 
 
 def _not_finite(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> tuple[Notice, ...]:

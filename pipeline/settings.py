@@ -90,14 +90,19 @@ class Preprocess(Settings):
         "left out, elsewhere the median",
     )
     indicators: bool = Field(False, description="one more column for each numeric one with missing values")
-    scaler: Literal["zscore", "minmax", "robust", "quantile_normal", "none"] = Field(
-        "zscore", description="robust: median and quartiles; quantile_normal: ranks to a normal distribution"
+    scaler: Literal["zscore", "minmax", "robust", "quantile_normal", "pca_whiten", "none"] = Field(
+        "zscore",
+        description="robust: median and quartiles; quantile_normal: ranks to a normal distribution; pca_whiten: "
+        "z-scores rotated to principal components of unit variance",
     )
+    components: int = Field(0, ge=0, description="most components of pca_whiten; 0: all that carry variance")
     log1p_skew: float = Field(
         0.0, ge=0, description="log(1 + x) of numeric columns >= 0 whose skewness is beyond this; 0: off"
     )
     smooth_clip: float = Field(
-        0.0, ge=0, description="bend z-scores z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off"
+        0.0,
+        ge=0,
+        description="bend z-scores and components z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off",
     )
     min_frequency: int = Field(1, ge=1, description="levels on fewer rows share one column")
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
@@ -107,6 +112,15 @@ class Preprocess(Settings):
         ("year", "month", "day", "day_of_week", "day_of_year", "hour", "elapsed_days"),
         description="columns made of each date; those that never vary are left out",
     )
+
+    @model_validator(mode="after")
+    def _used_components(self) -> Self:
+        if self.components and self.scaler != "pca_whiten":
+            raise ValueError(
+                f'components = {self.components} is for scaler = "pca_whiten", found "{self.scaler}"; set that, or '
+                f"components = 0"
+            )
+        return self
 
 
 class Target(Settings):

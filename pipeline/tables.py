@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pipeline.facts import Advice
+
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -166,6 +168,16 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Whitening:
+    """Principal components of the scaled numeric columns, those of largest variance first."""
+
+    centre: Floats  # [numeric columns] mean of each scaled column, its gaps filled
+    loadings: Floats  # [numeric columns, components] each component of length 1, its largest loading above 0
+    variance: Floats  # [components] all of them more than rounding
+    share: float  # of the columns' variance that these components carry
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureState:
     """What one fit learned: the only numbers that may come from rows."""
 
@@ -177,6 +189,7 @@ class FeatureState:
     missing: Booleans  # [numeric columns] gets an indicator of missing values
     levels: tuple[tuple[str, ...], ...]  # per categorical column: the levels with a column of their own, sorted
     grouped: tuple[bool, ...]  # per categorical column: rare levels share one further column
+    whitening: Whitening | None = None  # components take the place of the numeric columns; None: they stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +331,7 @@ class Fits:
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
+    stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
 
 
 @dataclass(frozen=True, slots=True)

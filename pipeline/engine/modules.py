@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Together = Callable[[tuple[Tensor, ...], Tensor], Tensor]  # (stacked parameters, rows [M, B, D]) -> [M, B, outputs]
 
 
+PREFIX = "module."  # of the names of their tensors, so that none looks like one of our own layers' ("0.weight")
+
+
 def outputs(
     network: Network, tensors: Sequence[Tensor], rows: Tensor, *, product: torch.dtype | None, training: bool
 ) -> Tensor:
@@ -51,10 +54,8 @@ def initial_tensors(network: Network, seeds: Tensor, dtype: torch.dtype) -> list
     """
     builder = load(network.custom)
     built = [parameters(build(network, builder, seed)) for seed in seeds.tolist()]
-    return [
-        torch.stack([own[name].detach() for own in built]).to(seeds.device, dtype)
-        for name in dict(network.custom_tensors)
-    ]
+    names = [name.removeprefix(PREFIX) for name, _ in network.custom_tensors]
+    return [torch.stack([own[name].detach() for own in built]).to(seeds.device, dtype) for name in names]
 
 
 def parameters(module: nn.Module) -> dict[str, nn.Parameter]:

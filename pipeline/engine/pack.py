@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine import loss_scale
+from pipeline.engine.beginnings import begun
+from pipeline.engine.data import gather
 from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
-from pipeline.engine.init import DATA_DRIVEN, initial_tensors, sample_places, unit_variance
 from pipeline.engine.losses import loss_of
-from pipeline.engine.networks import Pass, answers, decay_factors, forward, padded
+from pipeline.engine.networks import Pass, answers, decay_factors, forward
 from pipeline.engine.optimizers import PackedOptimizer
 from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
     from pipeline.tables import Floats, Integers, Network
 
-SAMPLED_ROWS = 256  # of each job, for a data-driven initialisation
 NOT_SAVED = ("rows", "keys")  # follow from the jobs
 
 
@@ -47,15 +47,6 @@ class Record:
     plateau_best: float = np.inf
     train_scores: list[float] = field(default_factory=list)
     valid_scores: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What all jobs of a training share. product: the precision of matrix products, or None for that of the weights."""
-
-    matrix: Tensor  # [R, D] on the device
-    target: Tensor  # [R] as the network should see it
-    product: torch.dtype | None = None
 
 
 class PackState:
@@ -95,7 +86,7 @@ class PackState:
         if not positions:
             return
         fresh = [self.jobs[p] for p in positions]
-        for name, values in self._fresh(fresh).items():
+        for name, values in begun(fresh, self.network, self.data, self.width).items():
             self.held[name] = torch.cat([self.held[name].detach(), values]) if name in self.held else values
         self.records += [Record(position) for position in positions]
         steps = np.append(self.batches.steps, np.zeros(len(positions), dtype=np.int64))
@@ -214,52 +205,6 @@ class PackState:
 
     # --- what follows from the jobs
 
-    def _fresh(self, fresh: Sequence[Assignment]) -> dict[str, Tensor]:
-        """All that is held of networks that have not begun."""
-        count, on = len(fresh), self.device
-        initial = dict(zip(self.network.tensor_names, self._initial(fresh), strict=True))
-        rows = padded_rows([job.train_rows for job in fresh], self.width, self.device)
-        return {
-            **{f"now.{name}": values for name, values in initial.items()},
-            **{f"best.{name}": values.clone() for name, values in initial.items()},
-            "keys": torch.tensor([job.key for job in fresh], device=on),
-            "rows": rows,
-            "order": torch.zeros_like(rows),
-            "loss_sum": torch.zeros(count, dtype=self.dtype, device=on),
-            "frozen_at": torch.full((count,), -1, dtype=torch.int64, device=on),  # the step whose loss was not finite
-            "loss_scale": torch.full((count,), loss_scale.START, dtype=self.dtype, device=on),
-            "calm": torch.zeros(count, dtype=torch.int64, device=on),
-        }
-
-    def _initial(self, fresh: Sequence[Assignment]) -> list[Tensor]:
-        """Weights at each network's true width, set into the pack's; drawn together where networks are alike."""
-        found: dict[Network, list[int]] = {}
-        for i, job in enumerate(fresh):
-            found.setdefault(job.network, []).append(i)
-        total: list[Tensor] = []
-        for network, places in found.items():
-            keys = torch.tensor([fresh[i].key for i in places], device=self.device)
-            drawn = initial_tensors(network, keys, self.dtype)
-            if network.init == DATA_DRIVEN:
-                drawn = unit_variance(network, drawn, self._sampled(keys, [fresh[i].train_rows for i in places]))
-            own = padded(drawn, self.network)
-            total = total or [part.new_zeros(len(fresh), *part.shape[1:]) for part in own]
-            for whole, part in zip(total, own, strict=True):
-                whole[places] = part
-        for place, job in enumerate(fresh):
-            if job.start is not None:
-                given = padded([torch.as_tensor(t, dtype=self.dtype)[None] for t in job.start], self.network)
-                for whole, part in zip(total, given, strict=True):
-                    whole[place] = part[0]
-        return total
-
-    def _sampled(self, keys: Tensor, rows: Sequence[Integers]) -> Tensor:
-        """A few of each job's own training rows [M, S, D], the same ones in any company."""
-        lengths = torch.tensor([len(own) for own in rows], device=self.device)
-        table = padded_rows(rows, int(lengths.max()), self.device)
-        index = table.gather(1, sample_places(keys, lengths, SAMPLED_ROWS))
-        return gather(self.data.matrix, index).to(self.dtype)
-
     def _describe(self, steps: Integers) -> None:
         """What follows from which networks are here and how far they are."""
         jobs = self.own()
@@ -286,11 +231,6 @@ def one_by_one(state: Mapping[str, object]) -> list[dict[str, object]]:
         {"records": [record], "steps": steps[i : i + 1], "tensors": {n: t[i : i + 1] for n, t in plain.items()}}
         for i, record in enumerate(records)
     ]
-
-
-def gather(matrix: Tensor, index: Tensor) -> Tensor:
-    """Rows of a matrix [R, D] by number [M, B] -> [M, B, D]."""
-    return matrix.index_select(0, index.reshape(-1)).view(*index.shape, -1)
 
 
 def rate_table(jobs: Sequence[Assignment]) -> Floats:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pipeline.engine.losses import loss_of
-from pipeline.engine.modules import build, parameters, together
+from pipeline.engine.modules import PREFIX, build, parameters, together
 from pipeline.errors import ConfigError
 from pipeline.usercode import blamed
 
@@ -48,8 +48,10 @@ def check_loss(name: str, function: Callable[..., object], targets: tuple[float,
             f"{what}: expected a loss for each row, shape {list(outputs.shape)}, found {list(losses.shape)}; do not "
             f"take the mean, the training does"
         )
-    if losses.dtype != outputs.dtype:
-        raise ConfigError(f"{what}: expected {outputs.dtype} as it was handed, found {losses.dtype}")
+    for given in (torch.float32, torch.float64):
+        found = loss(outputs.to(given), kept.to(given)).dtype
+        if found != given:
+            raise ConfigError(f"{what}: expected {given} as it was handed, found {found}")
     if not losses.requires_grad:
         raise ConfigError(f"{what}: its result has no gradient; compute it with torch alone, from the outputs")
     _check_numbers(what, losses, outputs, kept)
@@ -105,7 +107,6 @@ def tensors_of(network: Network, builder: Callable[..., object]) -> tuple[tuple[
     what = f"model.custom = {network.custom!r}"
     first, again, other = (build(network, builder, seed) for seed in (1, 1, 2))
     _check_parameters(what, first)
-    named = parameters(first)
     for word, one, two in (("parameter", first, again), ("buffer", first, again), ("buffer", first, other)):
         own, twin = (dict(m.named_parameters() if word == "parameter" else m.named_buffers()) for m in (one, two))
         for name in own.keys() | twin.keys():
@@ -115,7 +116,7 @@ def tensors_of(network: Network, builder: Callable[..., object]) -> tuple[tuple[
                 raise ConfigError(f"{what}: {word} {name!r} is another {kind} each time it is built; {remedy}")
     _check_forward(what, network, first.train())
     _check_together(what, network, builder, [first, other])
-    return tuple((name, tuple(parameter.shape)) for name, parameter in named.items())
+    return tuple((PREFIX + name, tuple(parameter.shape)) for name, parameter in parameters(first).items())
 
 
 def _check_parameters(what: str, module: nn.Module) -> None:
@@ -181,19 +182,30 @@ def _check_answers(what: str, network: Network, found: object) -> None:
 
 def _check_together(what: str, network: Network, builder: Callable[..., object], pair: Sequence[nn.Module]) -> None:
     """Two networks as one program say what each says alone, and every parameter has a gradient."""
-    stacked = [torch.stack(own) for own in zip(*(parameters(m).values() for m in pair), strict=True)]
-    tensors = [t.detach().requires_grad_() for t in stacked]
-    rows = torch.stack([_rows(network, 1), _rows(network, 2)])
-    like = tensors[0]
-    with blamed(f"{what}: two of it do not run as one (torch.func.vmap)"):
-        found = together(network, builder, training=True, like=(like.device, like.dtype))(tuple(tensors), rows)
-        slopes = torch.autograd.grad(found.sum(), tensors, allow_unused=True)
-        alone = torch.stack([module(own) for module, own in zip(pair, rows, strict=True)])
-    unused = [name for name, slope in zip(parameters(pair[0]), slopes, strict=True) if slope is None]
+    for dtype in (torch.float32, torch.float64):
+        # a look into a network after its training is taken in float64
+        own = [torch.stack(both).detach().to(dtype) for both in zip(*map(_values, pair), strict=True)]
+        tensors = [tensor.requires_grad_() for tensor in own]
+        rows = torch.stack([_rows(network, 1), _rows(network, 2)]).to(dtype)
+        with blamed(f"{what}: two of it do not run as one in {dtype} (torch.func.vmap)"):
+            found = together(network, builder, training=True, like=(rows.device, dtype))(tuple(tensors), rows)
+            slopes = torch.autograd.grad(found.sum(), tensors, allow_unused=True)
+        with blamed(f"{what}: its forward pass in {dtype} failed"):
+            alone = torch.stack([module.to(dtype)(one) for module, one in zip(pair, rows, strict=True)])
+        _check_alike(what, pair[0], (found, alone), slopes)
+
+
+def _check_alike(what: str, module: nn.Module, found: tuple[Tensor, Tensor], slopes: Sequence[Tensor | None]) -> None:
+    both, alone = found
+    unused = [name for name, slope in zip(parameters(module), slopes, strict=True) if slope is None]
     if unused:
         raise ConfigError(f"{what}: its outputs do not depend on {', '.join(unused)}; leave out what is not used")
-    if not torch.allclose(found, alone, rtol=0, atol=CLOSE * max(1.0, float(alone.detach().abs().max()))):
+    if not torch.allclose(both, alone, rtol=0, atol=CLOSE * max(1.0, float(alone.detach().abs().max()))):
         raise ConfigError(f"{what}: two of it run as one say something else than each alone")
+
+
+def _values(module: nn.Module) -> list[Tensor]:
+    return list(parameters(module).values())
 
 
 def _named(module: nn.Module, word: str) -> str:

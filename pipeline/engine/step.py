@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.engine import loss_scale
+from pipeline.engine.data import gather
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
-from pipeline.engine.pack import gather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 
 DROPOUT = 3  # purpose in a job's stream of draws
 SCRATCH = 3  # tensors as large as the widest that an update written out takes at most
+
+
+class Step:
+    """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def take(self, pack: PackState) -> None:
+        """One step of every network."""
+        train_step(pack, pack.batches.next_shape())
+
+    def release(self) -> None:
+        """Give up what was captured, and its memory."""
 
 
 def train_step(pack: PackState, shape: Shape) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.networks import predict
-from pipeline.engine.pack import Data
 from pipeline.engine.packing import plan_packs
 from pipeline.stages.assignments import assignment_of
 from pipeline.tabular.features import matrix_for

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.engine.data import Data
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
 from pipeline.engine.init import initial_tensors
 from pipeline.engine.networks import KEEPS_ZERO, layer_shapes
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.pack import Data, PackState
+from pipeline.engine.pack import PackState
 from pipeline.engine.schedules import Plateau, rates
 from pipeline.engine.step import train_step
 from pipeline.tables import Network
@@ -316,10 +317,28 @@ def test_training_and_validation_scores_are_of_the_jobs_own_rows():
         assert seen[position] == looks * len(found.curve.valid)
 
 
+@pytest.mark.parametrize("slots", [0, 4])
+def test_jobs_that_are_given_up_leave_and_change_nothing_for_the_others(alone, slots):
+    """Job 1 is pruned after its third epoch, by its own score, and job 3 in the middle of one of its own."""
+    seen = []
+
+    def prune(scores):
+        seen.extend(scores)
+        return {1, 3} if any(score.position == 1 and score.epoch == 3 for score in scores) else ()
+
+    found = fit(POOL, Data(MATRIX, TARGET), watch=Watch(judge, prune=prune), slots=slots)
+    assert [found[i].curve.stopped for i in (1, 3)] == ["pruned", "pruned"]
+    assert len(found[1].curve.valid) == 3
+    np.testing.assert_allclose(found[1].curve.valid, alone[torch.float64, 1].curve.valid[:3], rtol=1e-8)
+    np.testing.assert_allclose([s.loss for s in seen if s.position == 0], found[0].curve.valid)
+    for i in (0, 2, 4, 5):
+        assert_same(found[i], alone[torch.float64, i], 1e-9)
+
+
 def test_scoring_in_slices_gives_the_same_scores(monkeypatch):
     """Eleven rows gathered at a time instead of all: the same curve and the same best weights."""
     whole = fit_all(POOL[:4])
-    monkeypatch.setattr("pipeline.engine.fit.VALUES_AT_A_TIME", 11 * 3 * 4)
+    monkeypatch.setattr("pipeline.engine.epochs.VALUES_AT_A_TIME", 11 * 3 * 4)
     for found, expected in zip(fit_all(POOL[:4]), whole, strict=True):
         assert_same(found, expected, 1e-12)
 

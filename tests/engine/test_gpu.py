@@ -5,9 +5,9 @@ import pytest
 import torch
 from builders import job, rows_and_target
 
+from pipeline.engine.data import Data
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import fit
-from pipeline.engine.pack import Data
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,12 +8,12 @@ import pytest
 import torch
 from builders import SMALL_NETWORK, job, rows_and_target
 
-from pipeline.engine import fit as fit_module
 from pipeline.engine import step as step_module
+from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.pack import Data, PackState
+from pipeline.engine.pack import PackState
 from pipeline.engine.step import signature, train_step
 from pipeline.errors import TrainingError
 
@@ -123,7 +123,7 @@ class Scarce:
 
     def __init__(self, monkeypatch, room, error=None):
         self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
-        real = fit_module.train_step
+        real = step_module.train_step
 
         def step(pack, shape):
             self.calls += 1
@@ -131,7 +131,7 @@ class Scarce:
                 raise self.error
             real(pack, shape)
 
-        monkeypatch.setattr(fit_module, "train_step", step)
+        monkeypatch.setattr(step_module, "train_step", step)
 
 
 @pytest.mark.parametrize("network", [SMALL_NETWORK, NORMED])

@@ -40,12 +40,17 @@ class KernelPath:
         self.refresh()
 
     @property
+    def _moves_first(self) -> bool:
+        """Whether there is a first moment that this kind goes by: a momentum means nothing to AdaGrad."""
+        return bool(self._state.first) and self._state.rules[0].kind != "adagrad"
+
+    @property
     def graph(self) -> tuple[object, ...]:
         """Everything that a captured launch holds: kind, sizes, and where its operands are."""
         state = self._state
         tables = (state.taken, state.lr, state.decay, self._fixed, self._factors, self._now, self._nobody)
         operands = (*state.tensors, *state.first, *state.second, *tables)
-        return state.rules[0].kind, bool(state.first), tuple((t.data_ptr(), t.shape) for t in operands)
+        return state.rules[0].kind, self._moves_first, tuple((t.data_ptr(), t.shape) for t in operands)
 
     def refresh(self) -> None:
         """Read the rules anew, in place."""
@@ -95,7 +100,7 @@ class KernelPath:
             frozen,
             n,
             KIND=state.rules[0].kind,
-            FIRST=bool(state.first),
+            FIRST=self._moves_first,
             BLOCK=block,
         )
 

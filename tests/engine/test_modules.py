@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.init import expected_std, initial_tensors
@@ -47,7 +46,7 @@ def judge(position, rows, outputs):
 
 def fit_all(jobs, *, dtype=torch.float64, product=None, **options):
     matrix = MATRIX.to(product or dtype)
-    return fit(jobs, Data(matrix, TARGET.to(dtype), product), watch=Watch(judge), **options)
+    return fit(jobs, resident(matrix, TARGET.to(dtype), product), watch=Watch(judge), **options)
 
 
 def module_of(network, key):

@@ -124,11 +124,11 @@ class Scarce:
         self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
         real = step_module.train_step
 
-        def step(pack, shape):
+        def step(pack, shape, batch=None):
             self.calls += 1
             if len(pack) > self.room and self.calls > 5:
                 raise self.error
-            real(pack, shape)
+            real(pack, shape, batch)
 
         monkeypatch.setattr(step_module, "train_step", step)
 

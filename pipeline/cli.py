@@ -18,12 +18,14 @@ OTHER_COMMANDS = {
     "init": "draft competitions/NAME.toml from the files in data/raw/NAME/",
     "sample": "fetch the sample competition of that name, or with --kaggle a competition's files",
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
+    "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
+    "export": "write the trained weights to a file that train.warm_start can begin with",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
     "config": "show every setting (config show NAME --origin), or what is wrong with it (config check NAME)",
-    "doctor": "look for leaks and for drift between train and test",
+    "doctor": "look for leaks, for drift between train and test, and at how the last training went",
     "gc": "delete artifacts that nothing refers to",
 }
 SETTING_OF = {  # options that stand for a setting
@@ -36,7 +38,7 @@ SETTING_OF = {  # options that stand for a setting
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message"),
+    *("target", "force", "kaggle", "message", "file"),
 )
 
 
@@ -58,6 +60,7 @@ class Options:
     force: bool = False
     kaggle: str | None = None  # a slug, or empty: the one in the config; None: not asked for
     message: str = ""
+    file: str = ""
 
 
 def parse(arguments: list[str]) -> Options:
@@ -83,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         _add_own(name, command)
         command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
+        if name == "export":
+            command.add_argument(
+                "file", nargs="?", default="", metavar="FILE", help="by default models/NAME/weights.npz"
+            )
         command.add_argument(
             "--set",
             dest="settings",

@@ -26,8 +26,8 @@ from pipeline.tabular.targets import to_target
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.engine.data import Data
     from pipeline.engine.fit import Fitted
-    from pipeline.engine.pack import Data
     from pipeline.engine.packing import Assignment, Pack
     from pipeline.runtime import Checkpoint
     from pipeline.stages.assignments import Candidate

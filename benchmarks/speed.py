@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.house_prices import data_folder, prepare
 from benchmarks.record import record
 from pipeline.devices import resolve_compute
+from pipeline.engine.data import Data
 from pipeline.engine.fit import fit
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.pack import Data
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
 from pipeline.stages.learners import PRODUCTS, build_blocks

@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.runtime import Room
 from pipeline.tables import Compute
 
+GPU_ONLY = ("fp16", "tf32")
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
 MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -35,6 +36,10 @@ def resolve_compute(device: str, threads: int, precision: str) -> Compute:
             )
     if precision == "auto":
         precision = "bf16" if _has_native_bf16(device) else "fp32"
+    if precision in GPU_ONLY and not device.startswith("cuda"):
+        raise ConfigError(
+            f"train.precision = {precision!r} is for GPUs and the device is {device}; use auto, bf16 or fp32"
+        )
     return Compute(device, threads or available_cores(), precision)
 
 

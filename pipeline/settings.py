@@ -87,14 +87,19 @@ class Preprocess(Settings):
         "left out, elsewhere the median",
     )
     indicators: bool = Field(False, description="one more column for each numeric one with missing values")
-    scaler: Literal["zscore", "minmax", "robust", "quantile_normal", "none"] = Field(
-        "zscore", description="robust: median and quartiles; quantile_normal: ranks to a normal distribution"
+    scaler: Literal["zscore", "minmax", "robust", "quantile_normal", "pca_whiten", "none"] = Field(
+        "zscore",
+        description="robust: median and quartiles; quantile_normal: ranks to a normal distribution; pca_whiten: "
+        "z-scores rotated to principal components of unit variance",
     )
+    components: int = Field(0, ge=0, description="most components of pca_whiten; 0: all that carry variance")
     log1p_skew: float = Field(
         0.0, ge=0, description="log(1 + x) of numeric columns >= 0 whose skewness is beyond this; 0: off"
     )
     smooth_clip: float = Field(
-        0.0, ge=0, description="bend z-scores z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off"
+        0.0,
+        ge=0,
+        description="bend z-scores and components z into z / sqrt(1 + (z / c)^2), which stays within -c and c; 0: off",
     )
     min_frequency: int = Field(1, ge=1, description="levels on fewer rows share one column")
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
@@ -104,6 +109,15 @@ class Preprocess(Settings):
         ("year", "month", "day", "day_of_week", "day_of_year", "hour", "elapsed_days"),
         description="columns made of each date; those that never vary are left out",
     )
+
+    @model_validator(mode="after")
+    def _used_components(self) -> Self:
+        if self.components and self.scaler != "pca_whiten":
+            raise ValueError(
+                f'components = {self.components} is for scaler = "pca_whiten", found "{self.scaler}"; set that, or '
+                f"components = 0"
+            )
+        return self
 
 
 class Target(Settings):
@@ -148,6 +162,21 @@ class Model(Settings):
     depth: int = Field(2, ge=1, le=32, description="hidden layers, when `hidden` is empty")
     width: int = Field(128, ge=1, le=65536, description="units of each hidden layer, when `hidden` is empty")
     hidden: Widths = Field((), description="widths one by one, for example [256, 128]")
+    shape: Literal["constant", "pyramid", "bottleneck"] = Field(
+        "constant",
+        description="how width goes on, when `hidden` is empty; pyramid: half of it after each layer; bottleneck: a "
+        "quarter in every second layer",
+    )
+    norm: Literal["none", "batch", "layer"] = Field(
+        "none", description="normalisation between a hidden layer's product and its activation"
+    )
+    residual: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="after the first hidden layer, every so many are a block to whose output its input is added; "
+        "0: none",
+    )
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid"] = Field(
         "relu", description="after each hidden layer"
     )
@@ -212,7 +241,7 @@ class Train(Settings):
     lr: float = Field(4e-3, gt=0, description="learning rate, the schedule's peak")
     lr_for_batch: int = Field(0, ge=0, description="batch size that lr is for: lr grows with batch_size; 0: as it is")
     weight_decay: float = Field(0.3, ge=0, description="strength")
-    decay_biases: bool = Field(True, description="false: weight decay and l1 leave biases alone")
+    decay_biases: bool = Field(True, description="false: weight decay and l1 leave biases and norms alone")
     l1: float = Field(0.0, ge=0, description="weight of the sum of |w| in the loss")
     clip_norm: float = Field(0.0, ge=0, description="largest Euclidean norm of a network's gradient; 0: any")
     clip_value: float = Field(0.0, ge=0, description="largest magnitude of an entry of the gradient; 0: any")
@@ -238,6 +267,10 @@ class Train(Settings):
     cycles: int = Field(1, ge=1, description="of cosine_restarts, cyclic")
     lr_floor: float = Field(0.0, ge=0, lt=1, description="the schedule never falls below this share of lr")
     chain: Annotated[tuple[Link, ...], BeforeValidator(_as_tuple)] = Field((), description="further schedules, in turn")
+    plateau_factor: float = Field(
+        0.0, ge=0, lt=1, description="lr falls to this share of it when the score gets no better; 0: never …"
+    )
+    plateau_patience: int = Field(10, ge=0, description="… for more than so many epochs")
     epochs: int = Field(150, ge=1, le=100_000, description="passes over a fold's training rows")
     batch_size: int = Field(64, ge=1, le=1 << 24, description="rows a step")
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better score; 0: never early")
@@ -250,8 +283,10 @@ class Train(Settings):
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
-    precision: Literal["auto", "fp32", "fp64", "bf16"] = Field(
-        "fp32", description="of weights and products; bf16: products alone; auto: bf16 where the device has it natively"
+    precision: Literal["auto", "fp32", "fp64", "bf16", "fp16", "tf32"] = Field(
+        "fp32",
+        description="of weights and products; bf16, and on a GPU fp16 and tf32: of products alone; auto: bf16 where "
+        "the device has it natively",
     )
     checkpoint_seconds: float = Field(
         20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"

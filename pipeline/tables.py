@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from pipeline.facts import Advice
+
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Codes = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -165,6 +167,16 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Whitening:
+    """Principal components of the scaled numeric columns, those of largest variance first."""
+
+    centre: Floats  # [numeric columns] mean of each scaled column, its gaps filled
+    loadings: Floats  # [numeric columns, components] each component of length 1, its largest loading above 0
+    variance: Floats  # [components] all of them more than rounding
+    share: float  # of the columns' variance that these components carry
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureState:
     """What one fit learned: the only numbers that may come from rows."""
 
@@ -176,6 +188,7 @@ class FeatureState:
     missing: Booleans  # [numeric columns] gets an indicator of missing values
     levels: tuple[tuple[str, ...], ...]  # per categorical column: the levels with a column of their own, sorted
     grouped: tuple[bool, ...]  # per categorical column: rare levels share one further column
+    whitening: Whitening | None = None  # components take the place of the numeric columns; None: they stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +249,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What decides a network's tensors and graph; jobs share a pack only if these are equal."""
+    """What decides a network's tensors and graph. Layers are numbered from the input; the last has no activation."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -245,6 +258,8 @@ class Network:
     init_scale: float
     outputs: int = 1
     link: str = "identity"  # "log": outputs are logarithms of what is predicted
+    norm: str = "none"  # "batch" or "layer": between a hidden layer's product and its activation
+    skips: tuple[str, ...] = ()  # a hidden layer's shortcut from where the last one ended: "", "same" or "product"
 
     @property
     def layer_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -252,14 +267,45 @@ class Network:
         return tuple(pairwise((self.inputs, *self.hidden, self.outputs)))
 
     @property
+    def trained(self) -> dict[str, tuple[int, int]]:
+        """Name "layer.kind" and shape of each tensor that is trained, in the order in which they are kept.
+
+        Kinds: weight [in, out] and bias [1, out]; scale and shift [1, out] of a norm; skip [in, out] of a shortcut.
+        Before batch normalisation there is no bias, which it would take away again.
+        """
+        shapes: dict[str, tuple[int, int]] = {}
+        source = 0  # where the current block began
+        for layer, (n_in, n_out) in enumerate(self.layer_sizes):
+            is_last = layer == len(self.hidden)
+            shapes[f"{layer}.weight"] = (n_in, n_out)
+            if is_last or self.norm != "batch":
+                shapes[f"{layer}.bias"] = (1, n_out)
+            if is_last:
+                break
+            if self.norm != "none":
+                shapes |= {f"{layer}.scale": (1, n_out), f"{layer}.shift": (1, n_out)}
+            skip = self.skips[layer] if self.skips else ""
+            if skip == "product":
+                shapes[f"{layer}.skip"] = (source, n_out)
+            if layer == 0 or skip:
+                source = n_out
+        return shapes
+
+    @property
+    def running(self) -> dict[str, tuple[int, int]]:
+        """Name and shape of what batch normalisation keeps track of: mean and variance of each unit, not trained."""
+        layers = range(len(self.hidden)) if self.norm == "batch" else ()
+        return {f"{layer}.{kind}": (1, self.hidden[layer]) for layer in layers for kind in ("mean", "variance")}
+
+    @property
     def tensor_names(self) -> tuple[str, ...]:
-        """Names of the tensors, in the order in which they are kept: a weight [in, out], then a bias [1, out]."""
-        return tuple(f"{layer}.{kind}" for layer in range(len(self.layer_sizes)) for kind in ("weight", "bias"))
+        """Names of all tensors, in the order in which they are kept: the trained ones first."""
+        return (*self.trained, *self.running)
 
     @property
     def parameters(self) -> int:
-        """Numbers in one network."""
-        return sum(n_in * n_out + n_out for n_in, n_out in self.layer_sizes)
+        """Numbers that are trained in one network."""
+        return sum(n_in * n_out for n_in, n_out in self.trained.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +324,7 @@ class Fits:
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
+    stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,9 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
          ("c.toml:2: preprocess.calendar.1 = 'weekday': input should be 'year', 'quarter', 'month', 'day', "
          "'day_of_week', 'day_of_year', 'week', 'is_weekend', 'hour', 'minute', 'elapsed_days', 'sin_year', "
          "'cos_year', 'sin_day' or 'cos_day'")),
+        ("\n[preprocess]\ncomponents = 5\n",
+         ('c.toml:3: [preprocess] components = 5 is for scaler = "pca_whiten", found "zscore"; set that, or '
+          "components = 0")),
         ('[folds]\nkind = "grouped"\n',
          'c.toml:2: [folds] kind = "grouped" needs column, the column of the group or of the fold; name it'),
         ('recipe = "textbook"\n[folds]\ncolumn = "g"\n',

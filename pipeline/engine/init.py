@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.draws import normals, stream, uniforms
-from pipeline.engine.networks import ACTIVATIONS, linear
+from pipeline.engine.networks import Pass, hidden_layer, layers_of, linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.tables import Network
 
-WEIGHT, BIAS, SAMPLE = 0, 1, 2
+WEIGHT, BIAS, SAMPLE, SKIP = 0, 1, 2, 3
 INITIALISATION = 1  # the purpose in a job's stream; see fit.py for the others
 DATA_DRIVEN = "data_driven"  # the scheme whose tensors `unit_variance` has yet to rescale
+CONSTANTS = {"scale": 1.0, "shift": 0.0, "mean": 0.0, "variance": 1.0}  # how norms start
 NOISE = 1e-5  # a spread below this share of the pre-activations' size is rounding
 
 # 1 / the root of the activation's mean square under a standard normal; tanh and sigmoid by torch's convention
@@ -92,15 +93,23 @@ SCHEMES: Mapping[str, Callable[[Layer], Spread]] = {
 def initial_tensors(network: Network, keys: Tensor, dtype: torch.dtype) -> list[Tensor]:
     """Fresh tensors for the jobs with these keys [M], in the order of `network.tensor_names`.
 
-    Biases start at 0, except under "pytorch", which draws them like the weights.
+    Biases start at 0, except under "pytorch", which draws them like the weights. Norms start as if they were not there.
     """
-    tensors = []
-    for layer, spread in enumerate(_spreads(network)):
-        n_in, n_out = network.layer_sizes[layer]
-        tensors.append(_draw(stream(keys, INITIALISATION, layer, WEIGHT), (n_in, n_out), spread, dtype))
-        bias = spread if network.init == "pytorch" else ("uniform", 0.0)
-        tensors.append(_draw(stream(keys, INITIALISATION, layer, BIAS), (1, n_out), bias, dtype))
-    return tensors
+    spreads = _spreads(network)
+    drawn: dict[str, Tensor] = {}
+    for name, shape in {**network.trained, **network.running}.items():
+        number, _, kind = name.partition(".")
+        layer = int(number)
+        if kind in CONSTANTS:
+            drawn[name] = torch.full((len(keys), *shape), CONSTANTS[kind], dtype=dtype, device=keys.device)
+        elif kind == "skip":
+            drawn[name] = _draw(stream(keys, INITIALISATION, layer, SKIP), shape, _spread(network, shape), dtype)
+        elif kind == "bias":
+            spread = spreads[layer] if network.init == "pytorch" else ("uniform", 0.0)
+            drawn[name] = _draw(stream(keys, INITIALISATION, layer, BIAS), shape, spread, dtype)
+        else:
+            drawn[name] = _draw(stream(keys, INITIALISATION, layer, WEIGHT), shape, spreads[layer], dtype)
+    return list(drawn.values())
 
 
 def expected_std(network: Network) -> tuple[float, ...]:
@@ -126,23 +135,32 @@ def unit_variance(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> 
     A unit whose pre-activations do not vary keeps its weights, and its bias makes them 0.
     (After Mishkin and Matas 2016, with a scale and a bias per unit.)
     """
-    activation, hidden = ACTIVATIONS[network.activation], rows.to(torch.float64)
-    settled: list[Tensor] = []
-    for layer in range(len(network.layer_sizes)):
-        weight = tensors[2 * layer].to(torch.float64)
-        reached = linear(weight, torch.zeros_like(weight[:, :1]), hidden)
+    layers = layers_of(network, [tensor.to(torch.float64) for tensor in tensors])
+    names = list(network.tensor_names)
+    settled = list(tensors)
+    hidden = block = rows.to(torch.float64)
+    for number, drawn in enumerate(layers):
+        reached = linear(drawn.weight, None, hidden)
         mean = reached.mean(1, keepdim=True)
         spread = (reached - mean).square().mean(1, keepdim=True).sqrt()
         size = reached.square().mean(1, keepdim=True).sqrt()
         scale = torch.where(spread <= NOISE * size, torch.ones_like(spread), 1 / spread)
-        settled += [(weight * scale).to(rows.dtype), (-mean * scale).to(rows.dtype)]
-        hidden = activation((reached - mean) * scale)
+        layer = drawn._replace(weight=drawn.weight * scale)
+        settled[names.index(f"{number}.weight")] = layer.weight.to(rows.dtype)
+        if drawn.bias is not None:
+            layer = layer._replace(bias=-mean * scale)
+            settled[names.index(f"{number}.bias")] = (-mean * scale).to(rows.dtype)
+        if number < len(layers) - 1:
+            hidden, block = hidden_layer(network, number, layer, (hidden, block), Pass(training=True))
     return settled
 
 
 def _spreads(network: Network) -> list[Spread]:
-    gain = GAINS[network.activation]
-    return [SCHEMES[network.init](Layer(*sizes, gain, network.init_scale)) for sizes in network.layer_sizes]
+    return [_spread(network, sizes) for sizes in network.layer_sizes]
+
+
+def _spread(network: Network, shape: tuple[int, int]) -> Spread:
+    return SCHEMES[network.init](Layer(*shape, GAINS[network.activation], network.init_scale))
 
 
 def _draw(streams: Tensor, shape: tuple[int, int], spread: Spread, dtype: torch.dtype) -> Tensor:

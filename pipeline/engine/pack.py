@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.draws import DropoutDraws, permutations, stream
+from pipeline.engine.beginnings import begun
+from pipeline.engine.data import gather
+from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
-from pipeline.engine.init import DATA_DRIVEN, initial_tensors, sample_places, unit_variance
 from pipeline.engine.losses import LOSSES
-from pipeline.engine.networks import answers, forward, layer_shapes, padded
+from pipeline.engine.networks import Pass, answers, forward
 from pipeline.engine.optimizers import PackedOptimizer
+from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
+    from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
     from pipeline.tables import Floats, Integers, Network
 
-SAMPLED_ROWS = 256  # of each job, for a data-driven initialisation
-ROW_ORDER, DROPOUT = 2, 3  # purposes in a job's stream of draws; 1 is the initialisation
+NOT_SAVED = ("rows", "keys")  # follow from the jobs
 
 
 @dataclass(slots=True)
@@ -40,237 +42,196 @@ class Record:
     epoch: int = 0  # epochs finished
     best_loss: float = np.inf
     best_epoch: int = -1
+    rate: float = 1.0  # what a plateau has left of its learning rate
+    waited: int = 0  # epochs since the loss that a plateau compares with
+    plateau_best: float = np.inf
     train_scores: list[float] = field(default_factory=list)
     valid_scores: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What all jobs of a training share. product: the precision of matrix products, or None for that of the weights."""
-
-    matrix: Tensor  # [R, D] on the device
-    target: Tensor  # [R] as the network should see it
-    product: torch.dtype | None = None
-
-
 class PackState:
-    """M networks in training. `records` and every tensor's first axis are in the same order."""
+    """M networks in training. `records` and the first axis of every tensor that is held are in the same order."""
 
-    def __init__(self, jobs: Sequence[Assignment], network: Network, data: Data) -> None:
-        self.jobs, self.network, self.data = jobs, network, data
+    def __init__(self, jobs: Sequence[Assignment], network: Network, data: Data, *, on_device: bool = False) -> None:
+        """on_device: keep the count of steps there too, as a captured step needs it."""
+        self.jobs, self.network, self.data, self.on_device = jobs, network, data, on_device
         self.device, self.dtype = data.matrix.device, data.target.dtype
-        self.batch_size = jobs[0].batch_size
-        self.row_loss = LOSSES[jobs[0].loss]
+        self.loss = LOSSES[jobs[0].loss]
         self.records: list[Record] = []
-        self.steps = np.zeros(0, dtype=np.int64)  # [M] taken by each network
-        self.width = max(job.steps_per_epoch for job in jobs) * self.batch_size
-        empty = [torch.zeros(0, *shape, dtype=self.dtype, device=self.device) for shape in layer_shapes(network)]
-        self.tensors = [tensor.requires_grad_() for tensor in empty]
-        self.best = [tensor.detach() for tensor in empty]
-        self.rows = torch.zeros(0, self.width, dtype=torch.int64, device=self.device)
-        self.order = self.rows
-        self.loss_sum = torch.zeros(0, dtype=self.dtype, device=self.device)
+        self.width = max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
+        self.held: dict[str, Tensor] = {}
+        self.tensors: list[Tensor] = []  # what is trained; `running` is not
+        self.running: list[Tensor] = []
         self.optimizer: PackedOptimizer | None = None
         self.gradients: PackedGradients | None = None
+        self.any_frozen = False  # whether some network came to a loss that is not finite; a device does not tell
+        self.batches = BatchPlan([], np.zeros(0, dtype=np.int64), self.device, on_device=on_device)
 
     def __len__(self) -> int:
         return len(self.records)
 
+    @property
+    def best(self) -> list[Tensor]:
+        """The weights to keep, in the order of the network's tensor names."""
+        return [self.held[f"best.{name}"] for name in self.network.tensor_names]
+
     def own(self) -> list[Assignment]:
         """The jobs of the networks here, in their order."""
         return [self.jobs[record.position] for record in self.records]
+
+    # --- who is here
 
     def join(self, positions: Sequence[int]) -> None:
         """Take in fresh networks for these jobs, behind the others."""
         if not positions:
             return
         fresh = [self.jobs[p] for p in positions]
-        drawn = self._initial(fresh)
-        joined = [torch.cat([old.detach(), new]).requires_grad_() for old, new in zip(self.tensors, drawn, strict=True)]
-        self.tensors = joined
-        self.best = [torch.cat([old, new]) for old, new in zip(self.best, drawn, strict=True)]
+        for name, values in begun(fresh, self.network, self.data, self.width).items():
+            self.held[name] = torch.cat([self.held[name].detach(), values]) if name in self.held else values
         self.records += [Record(position) for position in positions]
-        self.steps = np.append(self.steps, np.zeros(len(positions), dtype=np.int64))
-        rows = padded_rows([job.train_rows for job in fresh], self.width, self.device)
-        self.rows = torch.cat([self.rows, rows])
-        self.order = torch.cat([self.order, torch.zeros_like(rows)])
-        self.loss_sum = torch.cat([self.loss_sum, self.loss_sum.new_zeros(len(positions))])
+        steps = np.append(self.batches.steps, np.zeros(len(positions), dtype=np.int64))
+        self._describe(steps)
         rules, table = [job.rule for job in fresh], rate_table(fresh)
+        bounds = [job.gradient for job in fresh]
         if self.optimizer is None or self.gradients is None:
-            weights_only = [] if fresh[0].decay_biases else [1.0, 0.0] * (len(self.tensors) // 2)
+            exempt = [1.0 if name.endswith((".weight", ".skip")) else 0.0 for name in self.network.trained]
+            factors = [] if fresh[0].decay_biases else exempt
             on_cpu = self.device.type == "cpu"
-            self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=on_cpu, decay_factors=weights_only)
-            self.gradients = PackedGradients([job.gradient for job in fresh], self.loss_sum, weights_only)
+            self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=on_cpu, decay_factors=factors)
+            self.gradients = PackedGradients(bounds, self.held["loss_sum"], factors)
         else:
             self.optimizer.add(self.tensors, rules, table)
-            self.gradients.add([job.gradient for job in fresh])
-        self._describe()
+            self.gradients.add(bounds)
 
     def keep(self, index: Integers) -> None:
         """Compact: go on with the networks at these places."""
-        self.records = [self.records[i] for i in index]
-        self.steps = self.steps[index]
-        chosen = torch.as_tensor(index, device=self.device)
-        self.rows, self.order = self.rows.index_select(0, chosen), self.order.index_select(0, chosen)
-        self.loss_sum = self.loss_sum.index_select(0, chosen)
-        self.best = [best.index_select(0, chosen) for best in self.best]
-        self.tensors = [t.detach().index_select(0, chosen).requires_grad_() for t in self.tensors]
         if not len(index):
-            self.optimizer = self.gradients = None
+            self.records, self.held, self.optimizer, self.gradients = [], {}, None, None
+            self._describe(np.zeros(0, dtype=np.int64))
             return
+        self.records = [self.records[i] for i in index]
+        chosen = torch.as_tensor(index, device=self.device)
+        self.held = {name: values.detach().index_select(0, chosen) for name, values in self.held.items()}
+        self._describe(self.batches.steps[index])
         assert self.optimizer is not None
         assert self.gradients is not None
         self.optimizer.keep(index, self.tensors)
         self.gradients.keep(index)
-        self._describe()
+
+    def state(self, places: Integers | None = None) -> dict[str, object]:
+        """Everything that training goes on from, of all networks or those at these places, as plain values."""
+        assert self.optimizer is not None
+        named = {name: t.detach() for name, t in self.held.items() if name not in NOT_SAVED}
+        named |= {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
+        index = np.arange(len(self)) if places is None else places
+        plain = {name: t.cpu().numpy()[index] for name, t in named.items()}
+        return {"records": [self.records[i] for i in index], "steps": self.batches.steps[index], "tensors": plain}
+
+    def load(self, state: Mapping[str, object]) -> None:
+        """Take in the networks of a `state()`, behind the others, and go on from where they were."""
+        records, steps, plain = state["records"], state["steps"], state["tensors"]
+        assert isinstance(records, list)
+        assert isinstance(steps, np.ndarray)
+        assert isinstance(plain, dict)
+        before = len(self)
+        self.join([record.position for record in records])
+        assert self.optimizer is not None
+        self.records[before:] = records
+        moments = self.optimizer.state()
+        with torch.no_grad():
+            for name, values in plain.items():
+                own = name.removeprefix("optimizer.")
+                # a moment that none of the networks here needs is not kept
+                if (whole := self.held.get(name, moments.get(own) if own != name else None)) is not None:
+                    whole[before:].copy_(torch.from_numpy(values))
+        self.optimizer.load(moments)
+        self._describe(np.append(self.batches.steps[:before], steps))
+        self.slow_down(np.arange(before, len(self)))
+
+    # --- while they train
 
     def begin_epochs(self) -> None:
         """Draw a new row order for every network whose epoch begins."""
-        beginning = np.flatnonzero(self.steps % self.steps_per_epoch == 0)
+        beginning = self.batches.beginning()
         if not len(beginning):
             return
+        epochs = np.array([self.records[i].epoch for i in beginning], dtype=np.int64)
         chosen = torch.as_tensor(beginning, device=self.device)
-        epochs = torch.as_tensor(np.array([self.records[i].epoch for i in beginning]), device=self.device)
-        lengths = torch.as_tensor(self.lengths[beginning], device=self.device)
-        places = permutations(stream(self.keys[chosen], ROW_ORDER, epochs), lengths, self.width)
-        order = self.rows[chosen].gather(1, places)
-        self.order = order if len(beginning) == len(self) else self.order.index_copy(0, chosen, order)
+        rows, keys = self.held["rows"][chosen], self.held["keys"][chosen]
+        # in place: a captured step reads the order where it is
+        self.held["order"].index_copy_(0, chosen, draw_order(rows, keys, epochs, self.batches.lengths[beginning]))
 
-    def train_step(self) -> None:
-        """One batch and one update for every network."""
-        assert self.optimizer is not None
-        assert self.gradients is not None
-        index, weight = self._batch()
-        batch, target = gather(self.data.matrix, index), self.data.target.take(index)
-        outputs = forward(self.network, self.tensors, batch, self._dropout(), product=self.data.product)
-        losses = self.row_loss(outputs, target, self.loss_parameters)
-        losses = losses.mean(1) if weight is None else (losses * weight).sum(1)
-        # sum, not mean: a model's gradient must not shrink as others join the pack
-        gradients = torch.autograd.grad(losses.sum(), self.tensors)
-        self.loss_sum += losses.detach()
-        with torch.no_grad():
-            self.optimizer.step(self.gradients.apply(gradients, self.tensors))
-        self.steps = self.steps + 1
+    def how(self) -> Pass:
+        """How a forward pass of these networks is made, but for what is only done while training."""
+        return Pass(product=self.data.product, widths=self._widths)
 
     @torch.no_grad()
     def outputs(self, places: Integers, rows: Sequence[Integers], values_at_a_time: int) -> list[Floats]:
         """What the networks at these places say of their rows, without dropout, float64."""
-        chosen = torch.as_tensor(places, device=self.device)
-        tensors = self.tensors if len(places) == len(self) else [t.index_select(0, chosen) for t in self.tensors]
+        tensors, how = [*self.tensors, *self.running], self.how()
+        if len(places) < len(self):
+            chosen = torch.as_tensor(places, device=self.device)
+            tensors = [t.index_select(0, chosen) for t in tensors]
+            how.widths = None if how.widths is None else how.widths.index_select(0, chosen)
         index = padded_rows(rows, max(map(len, rows)), self.device)
         width = max(1, values_at_a_time // (len(rows) * self.data.matrix.shape[1]))
         parts = [
-            forward(self.network, tensors, gather(self.data.matrix, part), product=self.data.product)
+            forward(self.network, tensors, gather(self.data.matrix, part), how)
             for part in torch.split(index, width, dim=1)
         ]
         found = answers(self.network, torch.cat(parts, dim=1)).cpu().numpy().astype(np.float64)
         return [own[: len(r)] for own, r in zip(found, rows, strict=True)]
 
+    @torch.no_grad()
     def remember(self, places: Integers) -> None:
         """Keep the weights that the networks at these places have now as their best."""
-        mask = torch.zeros(len(self), 1, 1, dtype=torch.bool)
+        mask = torch.zeros(len(self), dtype=torch.bool)
         mask[torch.as_tensor(places)] = True
         mask = mask.to(self.device)
-        with torch.no_grad():
-            self.best = [torch.where(mask, now, best) for now, best in zip(self.tensors, self.best, strict=True)]
+        for now, best in zip([*self.tensors, *self.running], self.best, strict=True):
+            if len(places) == len(self):
+                best.copy_(now)
+            else:
+                best.copy_(torch.where(mask.view(-1, *[1] * (now.ndim - 1)), now, best))
 
-    def state(self) -> dict[str, object]:
-        """Everything that a resumed training needs, as plain values."""
+    def slow_down(self, places: Integers) -> None:
+        """Bring the learning rates of these networks to what a plateau has left of them."""
+        slowed = [int(i) for i in places if self.records[i].rate != 1]
+        if not slowed:
+            return
         assert self.optimizer is not None
-        named = {"order": self.order, "loss_sum": self.loss_sum}
-        named |= {f"tensor.{i}": t.detach() for i, t in enumerate(self.tensors)}
-        named |= {f"best.{i}": t for i, t in enumerate(self.best)}
-        named |= {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
-        plain = {name: t.cpu().numpy().copy() for name, t in named.items()}
-        return {"records": list(self.records), "steps": self.steps.copy(), "tensors": plain}
+        shares = np.array([self.records[i].rate for i in slowed])
+        table = rate_table([self.jobs[self.records[i].position] for i in slowed])
+        self.optimizer.set_rates(np.array(slowed), table * shares[:, None])
 
-    def load(self, state: Mapping[str, object]) -> None:
-        """Go on from `state()` of a pack of the same jobs."""
-        records, steps, plain = state["records"], state["steps"], state["tensors"]
-        assert isinstance(records, list)
-        assert isinstance(steps, np.ndarray)
-        assert isinstance(plain, dict)
-        self.join([record.position for record in records])
-        assert self.optimizer is not None
-        self.records, self.steps = records, steps
-        named = {name: torch.from_numpy(values).to(self.device) for name, values in plain.items()}
-        self.order, self.loss_sum = named["order"], named["loss_sum"]
-        self.best = [named[f"best.{i}"] for i in range(len(self.best))]
-        with torch.no_grad():
-            for i, tensor in enumerate(self.tensors):
-                tensor.copy_(named[f"tensor.{i}"])
-        self.optimizer.load({n.partition(".")[2]: t for n, t in named.items() if n.startswith("optimizer.")})
+    # --- what follows from the jobs
 
-    def _initial(self, fresh: Sequence[Assignment]) -> list[Tensor]:
-        """Weights at each network's true width, set into the pack's; drawn together where networks are alike."""
-        found: dict[Network, list[int]] = {}
-        for i, job in enumerate(fresh):
-            found.setdefault(job.network, []).append(i)
-        total = [t.new_zeros(len(fresh), *t.shape[1:]) for t in self.best]
-        for network, places in found.items():
-            keys = torch.tensor([fresh[i].key for i in places], device=self.device)
-            drawn = initial_tensors(network, keys, self.dtype)
-            if network.init == DATA_DRIVEN:
-                drawn = unit_variance(network, drawn, self._sampled(keys, [fresh[i].train_rows for i in places]))
-            own = padded(drawn, self.network)
-            for whole, part in zip(total, own, strict=True):
-                whole[places] = part
-        return total
-
-    def _sampled(self, keys: Tensor, rows: Sequence[Integers]) -> Tensor:
-        """A few of each job's own training rows [M, S, D], the same ones in any company."""
-        lengths = torch.tensor([len(own) for own in rows], device=self.device)
-        table = padded_rows(rows, int(lengths.max()), self.device)
-        index = table.gather(1, sample_places(keys, lengths, SAMPLED_ROWS))
-        return gather(self.data.matrix, index).to(self.dtype)
-
-    def _describe(self) -> None:
-        """What follows from which networks are here."""
+    def _describe(self, steps: Integers) -> None:
+        """What follows from which networks are here and how far they are."""
         jobs = self.own()
-        self.keys = torch.tensor([job.key for job in jobs], device=self.device)
-        self.lengths = np.array([len(job.train_rows) for job in jobs])
-        self.steps_per_epoch = np.array([job.steps_per_epoch for job in jobs])
+        self.batches = BatchPlan(jobs, steps, self.device, on_device=self.on_device)
+        trained, running = list(self.network.trained), list(self.network.running)
+        self.tensors = [self.held[f"now.{name}"].detach().requires_grad_() for name in trained] if jobs else []
+        self.running = [self.held[f"now.{name}"] for name in running] if jobs else []
+        self.any_frozen = self.device.type == "cpu" and bool(jobs) and bool((self.held["frozen_at"] >= 0).any())
         self.dropout = DropoutDraws(torch.tensor([job.dropout for job in jobs], device=self.device), self.dtype)
-        default = self.row_loss.parameter
-        parameters = [default if job.loss_parameter is None else job.loss_parameter for job in jobs]
+        parameters = [self.loss.parameter if job.loss_parameter is None else job.loss_parameter for job in jobs]
         self.loss_parameters = torch.tensor(parameters, dtype=self.dtype, device=self.device)[:, None]
-
-    def _batch(self) -> tuple[Tensor, Tensor | None]:
-        """Row numbers [M, B] of this step and, where some jobs have fewer rows, weights that sum to 1 per job."""
-        starts = self.steps % self.steps_per_epoch * self.batch_size
-        counts = np.minimum(self.lengths - starts, self.batch_size)
-        width = int(counts.max())
-        if (starts == starts[0]).all():
-            index = self.order[:, starts[0] : starts[0] + width]
-        else:
-            places = torch.as_tensor(starts, device=self.device)[:, None] + torch.arange(width, device=self.device)
-            index = self.order.gather(1, places.clamp_(max=self.width - 1))
-        if (counts == width).all():
-            return index, None
-        own = torch.as_tensor(counts, device=self.device)[:, None]
-        present = torch.arange(width, device=self.device) < own
-        return index, present.to(self.dtype) / own
-
-    def _dropout(self) -> Callable[[int, Tensor], Tensor] | None:
-        if not self.dropout.any:
-            return None
-        steps: Tensor | int = int(self.steps[0])
-        if (self.steps != self.steps[0]).any():
-            steps = torch.as_tensor(self.steps, device=self.device)
-        return lambda layer, hidden: self.dropout.apply(hidden, stream(self.keys, DROPOUT, steps, layer))
+        self._widths = None
+        if self.network.norm == "layer" and any(job.network.hidden != self.network.hidden for job in jobs):
+            self._widths = torch.tensor([job.network.hidden for job in jobs], device=self.device)
 
 
-def gather(matrix: Tensor, index: Tensor) -> Tensor:
-    """Rows [M, B, D] of a matrix by their numbers [M, B]."""
-    return matrix.index_select(0, index.reshape(-1)).view(*index.shape, -1)
-
-
-def padded_rows(rows: Sequence[Integers], width: int, device: torch.device) -> Tensor:
-    """Row numbers [M, width], zeros behind each job's own."""
-    table = np.zeros((len(rows), width), dtype=np.int64)
-    for line, own in zip(table, rows, strict=True):
-        line[: len(own)] = own
-    return torch.as_tensor(table, device=device)
+def one_by_one(state: Mapping[str, object]) -> list[dict[str, object]]:
+    """A `state()` as states of single networks."""
+    records, steps, plain = state["records"], state["steps"], state["tensors"]
+    assert isinstance(records, list)
+    assert isinstance(steps, np.ndarray)
+    assert isinstance(plain, dict)
+    return [
+        {"records": [record], "steps": steps[i : i + 1], "tensors": {n: t[i : i + 1] for n, t in plain.items()}}
+        for i, record in enumerate(records)
+    ]
 
 
 def rate_table(jobs: Sequence[Assignment]) -> Floats:

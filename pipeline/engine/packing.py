@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.optimizers import Rule
-    from pipeline.engine.schedules import Schedule
-    from pipeline.tables import Integers, Network
+    from pipeline.engine.schedules import Plateau, Schedule
+    from pipeline.tables import Integers, Network, Singles
 
 NO_RULE = GradientRule()
 CPU_PACK = 10  # networks; beyond that a step's tensors leave the cache (see docs/LOG.md)
@@ -45,13 +45,16 @@ class Assignment:
     restore_best: bool
     loss_parameter: float | None = None  # None: the loss's own default
     gradient: GradientRule = NO_RULE
-    decay_biases: bool = True  # false: weight decay and the L1 penalty leave biases alone
+    decay_biases: bool = True  # false: weight decay and the L1 penalty leave biases and norms alone
+    plateau: Plateau | None = None
+    start: tuple[Singles, ...] | None = None  # weights to begin with, in the order of the network's tensor names
 
     @property
     def graph(self) -> tuple[object, ...]:
         """What splits packs: everything that changes the program of a step, but not the width of its layers."""
         network = self.network
-        of_network = (network.inputs, len(network.hidden), network.activation, network.link)
+        shape = (network.inputs, len(network.hidden), network.norm, network.skips)
+        of_network = (*shape, network.activation, network.link)
         return (*of_network, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
 
     @property

@@ -11,16 +11,22 @@ from pipeline.engine.gradients import GradientRule
 from pipeline.engine.losses import LOSSES
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
-from pipeline.engine.schedules import Schedule
+from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
 from pipeline.tables import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Model, Train
     from pipeline.tables import Design, Job
 
+# by depth: what the width is divided by, layer by layer
+SHAPES: Mapping[str, Callable[[int], list[int]]] = {
+    "constant": lambda depth: [1] * depth,
+    "pyramid": lambda depth: [2**layer for layer in range(depth)],
+    "bottleneck": lambda depth: [4 if layer % 2 else 1 for layer in range(depth)],
+}
 STARTS_AT_ZERO = ("coslog4", "cyclic")  # schedules whose first rate is 0: a warm-up to it would train nothing
 PARAMETER_ENDS = {"huber": (0.0, math.inf), "quantile": (0.0, 1.0), "relative": (0.0, math.inf), "tweedie": (1.0, 2.0)}
 
@@ -37,19 +43,29 @@ def hidden_widths(model: Model) -> tuple[int, ...]:
     """The hidden layers that are built: none for a linear model."""
     if model.kind == "linear":
         return ()
-    return model.hidden or (model.width,) * model.depth
+    return model.hidden or tuple(max(1, model.width // share) for share in SHAPES[model.shape](model.depth))
+
+
+def shortcuts(hidden: Sequence[int], every: int) -> tuple[str, ...]:
+    """Where blocks of so many layers end, and whether their input fits as it is; no names where there are no blocks."""
+    kinds = [""] * len(hidden)
+    for end in range(every, len(hidden), every) if every else ():
+        kinds[end] = "same" if hidden[end] == hidden[end - every] else "product"
+    return tuple(kinds) if any(kinds) else ()
 
 
 def network_of(candidate: Candidate, design: Design) -> Network:
     """The shape that a candidate builds on this design."""
-    model = candidate.model
+    model, hidden = candidate.model, hidden_widths(candidate.model)
     return Network(
         inputs=len(design.columns),
-        hidden=hidden_widths(model),
+        hidden=hidden,
         activation=model.activation,
         init=model.init,
         init_scale=model.init_scale,
         link=LOSSES[candidate.train.loss].link,
+        norm=model.norm if hidden else "none",
+        skips=shortcuts(hidden, model.residual),
     )
 
 
@@ -85,6 +101,7 @@ def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) ->
         decay_biases=train.decay_biases,
         lr=train.lr * (batch_size / train.lr_for_batch if train.lr_for_batch else 1.0),
         schedule=schedule_of(train),
+        plateau=plateau_of(train),
         loss=train.loss,
         loss_parameter=train.loss_parameter or None,
         dropout=candidate.model.dropout,
@@ -132,6 +149,13 @@ def schedule_of(train: Train) -> Schedule:
         until=train.chain[0].at if train.chain else 1.0,
         then=later,
     )
+
+
+def plateau_of(train: Train) -> Plateau | None:
+    """When the learning rate falls for want of a better score."""
+    if not train.plateau_factor:
+        return None
+    return Plateau(train.plateau_factor, train.plateau_patience, floor=train.lr_floor)
 
 
 def check(candidate: Candidate, design: Design) -> None:

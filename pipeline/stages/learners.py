@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.mapped import empty_rows
 from pipeline.engine.networks import predict
-from pipeline.engine.pack import Data
 from pipeline.engine.packing import plan_packs
 from pipeline.engine.sources import choose_source
 from pipeline.stages.assignments import assignment_of
@@ -28,8 +28,15 @@ if TYPE_CHECKING:
     from pipeline.stages.assignments import Candidate
     from pipeline.tables import Design, Floats, Integers, Job, Network, Singles, TargetState
 
-DTYPES = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.float32}  # of weights, targets, predictions
-PRODUCTS = {"bf16": torch.bfloat16}  # of products with hidden weights, where that is another
+# of weights, targets, predictions
+DTYPES = {
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+    "bf16": torch.float32,
+    "fp16": torch.float32,
+    "tf32": torch.float32,
+}
+PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
 TRAIN_CURVE_POINTS = 25
 ROWS_AT_A_TIME = 1 << 16  # made, or sent to the device to be predicted: 26 MB at 100 columns
 

@@ -14,6 +14,7 @@ from pipeline.tabular.features import buckets_of, column_names, encode, fit_feat
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.splits import split_rows
 from pipeline.tabular.targets import TARGET_ABOVE, fit_target
+from pipeline.tabular.values import drop_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from pipeline.settings import FoldSettings, Preprocess, Target
     from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, TargetState
+
+IDS_TOLD = 3  # of rows whose target a transform forbids
 
 
 def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str) -> Design:
@@ -41,12 +44,8 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         fitted_rows, left_out = _without_gaps(fitted_rows, encoded)
         split = Folds(train=tuple(fitted_rows[:-1]), valid=split.valid)
     states = _fit_states(encoded, vocabulary, fitted_rows, preprocess)
-    if not (numbers or dataset.categorical):
-        raise ConfigError(
-            "no feature column is left for the matrix: dates become the parts that preprocess.calendar names and that "
-            "vary, and a column of folds is none; name more parts, or keep more columns"
-        )
     hashed = tuple(buckets_of(levels, preprocess) for levels in vocabulary)
+    columns = _columns(states, tuple(numbers), dataset.categorical, hashed, preprocess)
     return Design(
         rows=encoded,
         target=dataset.target,
@@ -56,13 +55,38 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         categorical=dataset.categorical,
         vocabulary=vocabulary,
         states=states,
-        target_states=_fit_targets(dataset.target, fitted_rows, target, metric),
-        columns=column_names(states, tuple(numbers), dataset.categorical, hashed=hashed, dummy_na=preprocess.dummy_na),
+        target_states=_fit_targets(dataset, fitted_rows, target, metric),
+        columns=columns,
         hashed=hashed,
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
-        notices=tuple(_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out)),
+        notices=(
+            *_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out),
+            *_component_notices(states, preprocess),
+        ),
     )
+
+
+def _columns(
+    states: Sequence[FeatureState],
+    numeric: tuple[str, ...],
+    categorical: tuple[str, ...],
+    hashed: tuple[int, ...],
+    options: Preprocess,
+) -> tuple[str, ...]:
+    """Names of the matrix's columns, of which there has to be one."""
+    if not (numeric or categorical):
+        raise ConfigError(
+            "no feature column is left for the matrix: dates become the parts that preprocess.calendar names and that "
+            "vary, and a column of folds is none; name more parts, or keep more columns"
+        )
+    columns = column_names(states, numeric, categorical, hashed=hashed, dummy_na=options.dummy_na)
+    if numeric and not columns:
+        raise ConfigError(
+            f'no column is left for the matrix: preprocess.scaler = "{options.scaler}" finds no numeric column that '
+            f"varies on the rows it is fitted on; keep more columns, or choose another scaler"
+        )
+    return columns
 
 
 def _without_fold_column(dataset: Dataset, folds: FoldSettings) -> Dataset:
@@ -105,15 +129,17 @@ def _fit_states(
 
 
 def _fit_targets(
-    values: Floats, fitted_rows: Sequence[Integers], target: Target, metric: str
+    dataset: Dataset, fitted_rows: Sequence[Integers], target: Target, metric: str
 ) -> tuple[TargetState, ...]:
+    values = dataset.target
     transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
     lowest = TARGET_ABOVE[transform]
-    wrong = values[values <= lowest]
+    wrong = np.flatnonzero(values <= lowest)
     if len(wrong):
+        few = ", ".join(f"{values[row]:g} for id {str(dataset.train_ids[row])!r}" for row in wrong[:IDS_TOLD])
         raise ConfigError(
-            f"target.transform = {transform!r} needs targets above {lowest:g}, found {wrong[0]:g} ({len(wrong)} such "
-            f"rows); choose another transform, for example none"
+            f"target.transform = {transform!r} needs targets above {lowest:g}, found {few} ({len(wrong)} such rows); "
+            f'choose another: [target] transform = "yeojohnson", or "none"'
         )
     return tuple(
         fit_target(values[index], transform=transform, standardize=target.standardize) for index in fitted_rows
@@ -151,7 +177,7 @@ def _notices(
         notices.append(Notice("training rows", "left out of training, for a number is missing in them", left_out))
     filled_with = {
         "zero": "filled with 0 after z-scoring, the training mean"
-        if options.scaler == "zscore"
+        if options.scaler in ("zscore", "pca_whiten")
         else "filled with 0 after scaling",
         "mean": "filled with the training mean",
     }.get(options.impute, "filled with the training median")
@@ -160,7 +186,9 @@ def _notices(
         if count:
             notices.append(Notice(name, f"missing numbers {filled_with}", count))
         if state.scale[position] == 0:
-            notices.append(Notice(name, "constant on the training rows: its column is 0", len(dataset.target)))
+            fate = "its column is 0" if state.whitening is None else "no component holds it"
+            text = f"constant on the training rows: {fate}; or leave it out: {drop_line(name)}"
+            notices.append(Notice(name, text, len(dataset.target)))
         if state.log1p[position]:
             notices.append(Notice(name, "skewed: log(1 + x) is taken", len(dataset.target)))
             below = int((encoded.numeric[:, position] < 0).sum())
@@ -178,3 +206,18 @@ def _level_notices(state: FeatureState, dataset: Dataset, options: Preprocess) -
         elif state.grouped[position]:
             codes = column.codes.to_numpy()
             yield Notice(name, "rare levels share one column", len(np.unique(codes[codes >= 0])) - len(levels))
+
+
+def _component_notices(states: Sequence[FeatureState], options: Preprocess) -> Iterator[Notice]:
+    kept = [len(state.whitening.variance) for state in states if state.whitening is not None]
+    last = states[-1].whitening
+    if last is None or not len(last.centre):
+        return
+    asked = f" of {options.components} asked for" if options.components > kept[-1] else ""
+    plural = "" if kept[-1] == 1 else "s"
+    text = f"rotated to {kept[-1]} whitened component{plural}{asked}, with {last.share:.1%} of the variance"
+    yield Notice("numeric columns", text, len(last.centre))
+    fewer = sum(count < max(kept) for count in kept)
+    if fewer:
+        text = f"some fits have fewer than {max(kept)} components, {min(kept)} at least: the others are 0 there"
+        yield Notice("numeric columns", text, fewer)

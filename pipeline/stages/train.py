@@ -9,8 +9,12 @@ import numpy as np
 
 from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.cases import Case
+from pipeline.stages.failures import failed, kinds_of, report_of
+from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.stages.predict import predict
+from pipeline.stages.stalls import stalls
 from pipeline.tables import Fits, Job, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
@@ -31,7 +35,8 @@ def train(
     """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
 
     winner: a search's best values, which replace those of [model] and [train].
-    Raises TrainingError, naming fold and seed, where a network never had a finite loss.
+    Raises TrainingError, naming fold, seed and cause, where networks never had a finite loss; the others train to their
+    end before, and are kept.
     """
     started = time.perf_counter()
     candidate = with_values(Candidate(model, train), winner.values if winner else {})
@@ -42,8 +47,10 @@ def train(
     network = network_of(candidate, design)
     blocks = build_blocks(design, list(folds), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
-    notices = _not_finite(jobs, fitted, candidate.train, K)
-    fold_predictions, seed_oof = _held_out(design, network, jobs, fitted, blocks, candidate.train.lr)
+    notices = [*_failed(design, candidate, jobs, fitted), *_longer_refit(jobs, fitted, candidate.train, K)]
+    fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
+    found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
+    notices += [Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), len(jobs)) for advice in found]
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
@@ -59,7 +66,8 @@ def train(
         test_predictions=predict(design, network, jobs, weights, test, runtime.compute),
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
-        notices=notices,
+        notices=tuple(notices),
+        stalls=found,
     )
 
 
@@ -68,44 +76,39 @@ def _stacked(network: Network, fitted: Sequence[Fitted]) -> Mapping[str, Singles
 
 
 def _held_out(
-    design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks, lr: float
+    design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks
 ) -> tuple[Floats, Floats]:
     """Each fold's predictions of all training rows, averaged over seeds [K, N], and out-of-fold by seed [S, P]."""
     K, N = design.folds.count, len(design.target)
+    network = network_of(candidate, design)
     seeds = sorted({job.seed for job in jobs})
     folds = design.folds.scored_folds
     by_fold, by_seed = np.zeros((K, N)), np.full((len(seeds), len(folds)), np.nan)
+    useless = []
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
             continue
         outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
         if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
-            raise TrainingError(
-                f"fold {job.fold + 1}, seed {job.seed}: the trained network's outputs are not finite; lower [train] lr "
-                f"(now {lr:g})"
-            )
+            failure = failure_at_the_end(design, candidate, job, result.tensors, blocks)
+            useless.append(Case(job, failure, candidate, design))
+            continue
         predicted = to_target(design.target_states[job.fold], outputs)
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
+    if useless:
+        raise TrainingError(report_of(useless, len(jobs)))
     return by_fold, by_seed
 
 
-def _not_finite(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> tuple[Notice, ...]:
-    """Say which networks stopped because their loss was not finite; raise where one has nothing to fall back on."""
-    notices = []
-    for job, result in zip(jobs, fitted, strict=True):
-        if result.curve.stopped != "not finite":
-            continue
-        who = f"fold {job.fold + 1}, seed {job.seed}" if job.fold < K else f"the refit on all rows, seed {job.seed}"
-        epoch = len(result.curve.valid)
-        if result.curve.best_epoch < 0:
-            raise TrainingError(
-                f"{who}: no epoch ended with a finite loss; lower [train] lr (now {train.lr:g}), or look for "
-                f"huge values with `python -m pipeline evaluate` on a linear model (--set model.kind=linear)"
-            )
-        text = f"{who}: the loss was not finite in epoch {epoch}; weights of epoch {result.curve.best_epoch + 1} kept"
-        notices.append(Notice("training", f"{text}; a lower [train] lr (now {train.lr:g}) mends most such cases", 1))
-    return (*notices, *_longer_refit(jobs, fitted, train, K))
+def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[Notice]:
+    """Say why networks stopped because their loss was not finite; raise where some have nothing to fall back on."""
+    cases = failed(design, candidate, jobs, fitted)
+    useless = [case for case, best_epoch in cases if best_epoch < 0]
+    if useless:
+        raise TrainingError(report_of(useless, len(jobs)))
+    kinds = kinds_of([case for case, _ in cases])
+    return [Notice("training", f"{text}; the best weights from before were kept", count) for text, count in kinds]
 
 
 def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:

@@ -7,20 +7,21 @@ nothing else, applying looks at the state and nothing else.
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.tables import Encoded, FeatureState
-from pipeline.tabular.scaling import fit_column, scaled_column
+from pipeline.tabular.scaling import APPLIED_CELLS, fit_column, fit_whitening, scaled_column, whitened
 from pipeline.tabular.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.settings import Preprocess
-    from pipeline.tables import Codes, Design, Floats, Integers, Singles
+    from pipeline.tables import Codes, Design, Floats, Integers, Singles, Whitening
 
 MISSING = -1
 UNKNOWN = -2
@@ -68,7 +69,7 @@ def take(rows: Encoded, index: Integers | slice) -> Encoded:
 def fit_features(
     rows: Encoded, vocabulary: Sequence[Sequence[str]], index: Integers, options: Preprocess
 ) -> FeatureState:
-    """Learn, from the rows that `index` names, centres, spreads, fills, quantiles and which levels get a column.
+    """Learn, from the rows that `index` names, centres, spreads, fills, quantiles, components and levels with a column.
 
     A level on fewer than `min_frequency` of these rows joins one column for rare levels; a column with more than
     `max_levels` levels is hashed, and nothing is learned of it.
@@ -77,8 +78,29 @@ def fit_features(
         lambda position: fit_column(rows.numeric[:, position][index], len(index), options),
         range(rows.numeric.shape[1]),
     )
+    quantiles = [quantile for *_, quantile in numeric]
+    kept, grouped = _fit_levels(rows.codes, vocabulary, index, options)
+    state = FeatureState(
+        fill=np.array([fill for fill, *_ in numeric], dtype=np.float64),
+        log1p=np.array([logged for _, logged, *_ in numeric], dtype=bool),
+        mean=np.array([mean for _, _, mean, *_ in numeric], dtype=np.float64),
+        scale=np.array([scale for *_, scale, _, _ in numeric], dtype=np.float64),
+        missing=np.array([missing for *_, missing, _ in numeric], dtype=bool),
+        quantiles=np.array(quantiles, dtype=np.float64).T if quantiles else np.zeros((0, 0)),
+        levels=kept,
+        grouped=grouped,
+    )
+    if options.scaler != "pca_whiten":
+        return state
+    return replace(state, whitening=fit_whitening(state, rows.numeric, index, options.components))
+
+
+def _fit_levels(
+    codes: Codes, vocabulary: Sequence[Sequence[str]], index: Integers, options: Preprocess
+) -> tuple[tuple[tuple[str, ...], ...], tuple[bool, ...]]:
+    """Per text column: the levels with a column of their own, and whether rare ones share a further one."""
     counted = side_by_side(
-        lambda position: _count_levels(rows.codes[:, position][index], vocabulary[position]), range(len(vocabulary))
+        lambda position: _count_levels(codes[:, position][index], vocabulary[position]), range(len(vocabulary))
     )
     kept: list[tuple[str, ...]] = []
     grouped: list[bool] = []
@@ -87,17 +109,7 @@ def fit_features(
         enough = occurs >= max(options.min_frequency, 1)
         kept.append(() if hashed else tuple(level for level, many in zip(levels, enough, strict=True) if many))
         grouped.append(not hashed and bool(((occurs > 0) & ~enough).any()))
-    quantiles = [quantile for *_, quantile in numeric]
-    return FeatureState(
-        fill=np.array([fill for fill, *_ in numeric], dtype=np.float64),
-        log1p=np.array([logged for _, logged, *_ in numeric], dtype=bool),
-        mean=np.array([mean for _, _, mean, *_ in numeric], dtype=np.float64),
-        scale=np.array([scale for *_, scale, _, _ in numeric], dtype=np.float64),
-        missing=np.array([missing for *_, missing, _ in numeric], dtype=bool),
-        quantiles=np.array(quantiles, dtype=np.float64).T if quantiles else np.zeros((0, 0)),
-        levels=tuple(kept),
-        grouped=tuple(grouped),
-    )
+    return tuple(kept), tuple(grouped)
 
 
 def _count_levels(codes: Codes, levels: Sequence[str]) -> Integers:
@@ -117,8 +129,12 @@ def column_names(
     hashed: Sequence[int],
     dummy_na: bool,
 ) -> tuple[str, ...]:
-    """The union of the states' columns: numerics, their indicators, then each text's levels, rare ones, missing."""
-    names = list(numeric)
+    """The union of the states' columns: numerics, their indicators, then each text's levels, rare ones, missing.
+
+    Components stand in place of numerics, as many as the fit with the most has; the last are 0 in a fit with fewer.
+    """
+    # the least would let one fold's rows, validation rows of another, take that one's components away
+    names = list(numeric) if states[0].whitening is None else [f"pca_{at + 1}" for at in range(_components(states))]
     names += [f"{numeric[position]}_{MISSING_NAME}" for position in _indicated(states)]
     for position, name in enumerate(categorical):
         names.extend(f"{name}_{level}" for level in _union_levels(states, position))
@@ -138,10 +154,13 @@ def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
     """
     own = design.states[state]
     matrix = np.zeros((len(rows.numeric), len(design.columns)), dtype=np.float32)
-    at = 0
-    for position in range(rows.numeric.shape[1]):
-        matrix[:, at] = scaled_column(own, position, rows.numeric[:, position], design.smooth_clip)
-        at += 1
+    if own.whitening is None:
+        at = rows.numeric.shape[1]
+        for position in range(at):
+            matrix[:, position] = scaled_column(own, position, rows.numeric[:, position], design.smooth_clip)
+    else:
+        at = _components(design.states)
+        _put_components(own, own.whitening, rows.numeric, design.smooth_clip, matrix)
     for position in _indicated(design.states):
         matrix[:, at] = np.isnan(rows.numeric[:, position]) if own.missing[position] else 0.0
         at += 1
@@ -152,6 +171,39 @@ def matrix_for(design: Design, state: int, rows: Encoded) -> Singles:
         matrix[known, at + column[known]] = 1.0
         at += width
     return matrix
+
+
+def _put_components(
+    state: FeatureState, whitening: Whitening, numeric: Floats, smooth_clip: float, matrix: Singles
+) -> None:
+    """Write the fit's components into the first columns of a matrix, a few rows at a time: no second one in memory."""
+    step = max(APPLIED_CELLS // max(numeric.shape[1], 1), 1)
+
+    def put(start: int) -> None:
+        block = whitened(state, whitening, numeric[start : start + step], smooth_clip)
+        matrix[start : start + step, : block.shape[1]] = block
+
+    side_by_side(put, range(0, len(numeric), step))
+
+
+def sources_of(design: Design, state: int, column: int, count: int = 3) -> tuple[tuple[str, float], ...]:
+    """Which numeric columns weigh most in a column of the matrix under one fit, with their loadings, largest first.
+
+    column: its position in `Design.columns`. One that is no component is its own source, with a loading of 1; a
+    component that this fit does not have is 0 and has none.
+    """
+    whitening = design.states[state].whitening
+    if whitening is None or column >= _components(design.states):
+        return ((design.columns[column], 1.0),)
+    if column >= len(whitening.variance):
+        return ()
+    loadings = whitening.loadings[:, column]
+    largest = np.argsort(-np.abs(loadings), kind="stable")[:count]
+    return tuple((design.numeric[position], float(loadings[position])) for position in largest)
+
+
+def _components(states: Sequence[FeatureState]) -> int:
+    return max(0 if state.whitening is None else len(state.whitening.variance) for state in states)
 
 
 def _text_columns(design: Design, state: FeatureState, position: int, levels: Sequence[str]) -> tuple[int, Integers]:

@@ -1,4 +1,4 @@
-"""One column of numbers: what is learned of it, and what it becomes under that."""
+"""Columns of numbers, scaled one by one and then, where asked for, rotated together into whitened components."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import norm
+from threadpoolctl import threadpool_limits
+
+from pipeline.tables import Whitening
+from pipeline.tabular.threads import side_by_side
 
 if TYPE_CHECKING:
     from pipeline.settings import Preprocess
-    from pipeline.tables import FeatureState, Floats
+    from pipeline.tables import FeatureState, Floats, Integers
 
 LARGEST_SCORE = 1e9  # a z-score beyond this is a fault of the data; its square still fits into float32
 FEWEST_QUANTILES, MOST_QUANTILES, ROWS_A_QUANTILE = 10, 1000, 30
 PROBABILITY_END = 1e-7  # the outermost probabilities that a normal quantile is taken of
+SMALLEST_VARIANCE = 1e-10  # of a component, as a share of the largest: less is rounding, of float32 files too
+EQUAL_LOADINGS = 1e-9  # loadings that differ by a smaller share are equal: rounding must not choose a sign
+APPLIED_CELLS, SUMMED_CELLS = 1 << 17, 1 << 20  # numbers worked on at a time: 1 MB to apply, 8 MB to fit
 
 
 def fit_column(column: Floats, rows: int, options: Preprocess) -> tuple[float, bool, float, float, bool, Floats]:
@@ -39,7 +46,7 @@ def _fill(present: Floats, impute: str) -> float:
 
 
 def _centre_and_spread(present: Floats, scaler: str) -> tuple[float, float]:
-    if scaler == "zscore":
+    if scaler in ("zscore", "pca_whiten"):
         mean = float(present.mean())
         centred = present - mean
         # no dot product: BLAS would start threads of its own within each of ours
@@ -80,6 +87,10 @@ def scaled_column(state: FeatureState, position: int, column: Floats, smooth_cli
         column = _normal_scores(column, state.quantiles[:, position])
     with np.errstate(over="ignore"):  # beyond the largest score anyway
         scaled = (column - state.mean[position]) * state.scale[position]
+    return _bounded(scaled, smooth_clip)
+
+
+def _bounded(scaled: Floats, smooth_clip: float) -> Floats:
     scaled = np.where(np.isnan(scaled), 0.0, np.clip(scaled, -LARGEST_SCORE, LARGEST_SCORE))
     if smooth_clip:
         scaled /= np.sqrt(1.0 + (scaled / smooth_clip) ** 2)
@@ -93,3 +104,71 @@ def _normal_scores(column: Floats, quantiles: Floats) -> Floats:
     lower = -np.interp(-column, -quantiles[::-1], -steps[::-1])
     scores: Floats = norm.ppf(np.clip((upper + lower) / 2, PROBABILITY_END, 1 - PROBABILITY_END))
     return scores
+
+
+def fit_whitening(state: FeatureState, numeric: Floats, index: Integers, most: int) -> Whitening:
+    """Principal components of the scaled columns on the rows that `index` names, the one of largest variance first.
+
+    most: largest number of components; 0: all that carry variance. Constant columns, copies and sums of others carry
+    none of their own. Equal rows give equal bytes, whatever the number of threads.
+    """
+    # a pass for the means alone: taken off the summed squares afterwards, they would leave rounding as variance
+    means = side_by_side(
+        lambda at: float(scaled_column(state, at, numeric[:, at][index], 0.0).sum()) / max(len(index), 1),
+        range(numeric.shape[1]),
+    )
+    centre = np.array(means, dtype=np.float64)
+    # one thread: BLAS rounds sums otherwise with two
+    with threadpool_limits(1, user_api="blas"):
+        variance, loadings = np.linalg.eigh(_covariance(state, numeric, index, centre))
+    variance, loadings = variance[::-1], loadings[:, ::-1]
+    kept = int((variance > SMALLEST_VARIANCE * variance.max(initial=0.0)).sum())
+    kept = min(kept, most) if most else kept
+    return Whitening(
+        centre=centre,
+        loadings=_signed(loadings[:, :kept]),
+        variance=variance[:kept].copy(),
+        share=float(variance[:kept].sum() / np.maximum(variance, 0.0).sum()) if kept else 0.0,
+    )
+
+
+def _covariance(state: FeatureState, numeric: Floats, index: Integers, centre: Floats) -> Floats:
+    columns = numeric.shape[1]
+    summed = np.zeros((columns, columns))
+    step = max(SUMMED_CELLS // max(columns, 1), 1)
+    for start in range(0, len(index), step):
+        scores = _centred_scores(state, numeric, index[start : start + step], centre)
+        summed += scores @ scores.T
+    return summed / max(len(index) - 1, 1)
+
+
+def _centred_scores(state: FeatureState, numeric: Floats, rows: Integers | slice, centre: Floats) -> Floats:
+    """Scaled columns less their means [numeric columns, rows]."""
+    scores = np.empty((len(centre), len(numeric[rows, :0])))
+    for at, mean in enumerate(centre):
+        np.subtract(scaled_column(state, at, numeric[:, at][rows], 0.0), mean, out=scores[at])
+    return scores
+
+
+def _signed(loadings: Floats) -> Floats:
+    """Each component turned so that its largest loading, the first of equal ones, is above 0."""
+    if not loadings.size:
+        return np.zeros(loadings.shape)
+    size = np.abs(loadings)
+    first = (size >= (1 - EQUAL_LOADINGS) * size.max(axis=0)).argmax(axis=0)
+    return np.ascontiguousarray(loadings * np.sign(loadings[first, np.arange(loadings.shape[1])]))
+
+
+def whitened(state: FeatureState, whitening: Whitening, numeric: Floats, smooth_clip: float) -> Floats:
+    """Components [rows, components] of the rows of `numeric`, each of unit variance on the rows of the fit.
+
+    A row's numbers are the same, bit for bit, alone and beside any others. No infinity, no NaN.
+    """
+    scores = _centred_scores(state, numeric, slice(None), whitening.centre)
+    components = np.zeros((len(whitening.variance), len(numeric)))
+    term = np.empty_like(components)
+    # no matrix product: BLAS adds up a row in an order that depends on how many rows there are
+    for column, weights in zip(scores, whitening.loadings / np.sqrt(whitening.variance), strict=True):
+        np.multiply(weights[:, None], column, out=term)
+        components += term
+    return _bounded(components, smooth_clip).T

@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.engine.data import Data
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
 from pipeline.engine.init import initial_tensors
 from pipeline.engine.networks import KEEPS_ZERO, layer_shapes
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.pack import Data, PackState
-from pipeline.engine.schedules import rates
+from pipeline.engine.pack import PackState
+from pipeline.engine.schedules import Plateau, rates
+from pipeline.engine.step import train_step
 from pipeline.tables import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -315,10 +317,28 @@ def test_training_and_validation_scores_are_of_the_jobs_own_rows():
         assert seen[position] == looks * len(found.curve.valid)
 
 
+@pytest.mark.parametrize("slots", [0, 4])
+def test_jobs_that_are_given_up_leave_and_change_nothing_for_the_others(alone, slots):
+    """Job 1 is pruned after its third epoch, by its own score, and job 3 in the middle of one of its own."""
+    seen = []
+
+    def prune(scores):
+        seen.extend(scores)
+        return {1, 3} if any(score.position == 1 and score.epoch == 3 for score in scores) else ()
+
+    found = fit(POOL, Data(MATRIX, TARGET), watch=Watch(judge, prune=prune), slots=slots)
+    assert [found[i].curve.stopped for i in (1, 3)] == ["pruned", "pruned"]
+    assert len(found[1].curve.valid) == 3
+    np.testing.assert_allclose(found[1].curve.valid, alone[torch.float64, 1].curve.valid[:3], rtol=1e-8)
+    np.testing.assert_allclose([s.loss for s in seen if s.position == 0], found[0].curve.valid)
+    for i in (0, 2, 4, 5):
+        assert_same(found[i], alone[torch.float64, i], 1e-9)
+
+
 def test_scoring_in_slices_gives_the_same_scores(monkeypatch):
     """Eleven rows gathered at a time instead of all: the same curve and the same best weights."""
     whole = fit_all(POOL[:4])
-    monkeypatch.setattr("pipeline.engine.fit.VALUES_AT_A_TIME", 11 * 3 * 4)
+    monkeypatch.setattr("pipeline.engine.epochs.VALUES_AT_A_TIME", 11 * 3 * 4)
     for found, expected in zip(fit_all(POOL[:4]), whole, strict=True):
         assert_same(found, expected, 1e-12)
 
@@ -385,7 +405,8 @@ def test_padding_stays_exactly_zero():
     pack.join(range(len(jobs)))
     for _ in range(50):
         pack.begin_epochs()
-        pack.train_step()
+        train_step(pack, pack.batches.next_shape())
+        pack.batches.advance()
     moments = pack.optimizer.state()
     for m, (first, second) in enumerate(WIDTHS):
         assert pack.tensors[0][m, :, first:].eq(0).all()
@@ -395,11 +416,112 @@ def test_padding_stays_exactly_zero():
         assert pack.tensors[2][m, :first, :second].ne(0).all()
 
 
+SHAPED = [
+    {"hidden": (6, 6, 6), "norm": "layer", "skips": ("", "same", "same")},
+    {"hidden": (6, 3, 6), "norm": "layer", "skips": ("", "", "same")},
+    {"hidden": (6, 4, 3), "skips": ("", "product", "product")},
+    {"hidden": (6, 4, 5), "norm": "batch"},
+    {"hidden": (5, 4), "norm": "batch", "skips": ("", "product"), "init": "data_driven"},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPED, ids=lambda shape: f"{shape.get('norm')}-{shape.get('skips')}")
+def test_networks_with_norms_and_shortcuts_train_the_same_in_company(shape):
+    """Unequal folds, batches of unequal size, refilled places: each network's weights are those trained alone."""
+    shaped = [replace(own, network=replace(SMALL_NETWORK, **shape), batch_size=5) for own in POOL]
+    for own, found in zip(shaped, fit_all(shaped, slots=4), strict=True):
+        assert_same(found, fit_all([own])[0], 1e-8)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_padding_changes_nothing_beside_norms_and_shortcuts(norm):
+    """Three widths in one pack, the narrow ones padded: weights and running statistics are those at the true width."""
+    widths = [(6, 6, 6), (3, 3, 3), (4, 4, 4)]
+    shape = {"norm": norm, "skips": ("", "", "same")}
+    jobs = [
+        job(network=replace(SMALL_NETWORK, hidden=hidden, **shape), dropout=0.2, rule=ADAMW, key=key, epochs=9)
+        for key, hidden in enumerate(widths)
+    ]
+    for own, found in zip(jobs, fit_all(jobs), strict=True):
+        assert [tensor.shape for tensor in found.tensors] == layer_shapes(own.network)
+        assert_same(found, fit_all([own])[0], 1e-8)
+
+
+@pytest.mark.parametrize("valid", [np.arange(30, 50), np.arange(0)])
+def test_a_plateau_lowers_each_models_rate_as_torchs_scheduler_does(valid):
+    """Two rules in one pack, a third job without: the rates at which weights moved, epoch by epoch."""
+    rules = [Plateau(0.5, 1), Plateau(0.1, 0, floor=0.05), None]
+    jobs = [
+        job(key=4, lr=0.5, epochs=14, plateau=rule, valid_rows=valid, rule=Rule(kind="sgd"), restore_best=False)
+        for rule in rules
+    ]
+    for own, found in zip(jobs, fit_all(jobs), strict=True):
+        weights = _with_torchs_plateau(own)
+        for tensor, oracle in zip(found.tensors, weights, strict=True):
+            np.testing.assert_allclose(tensor, oracle, rtol=1e-8, atol=1e-10)
+
+
+def _with_torchs_plateau(own):
+    """Plain SGD under torch's ReduceLROnPlateau: by the score, or by the epoch's mean loss where nothing is scored."""
+    initial = initial_tensors(own.network, torch.tensor([own.key]), torch.float64)
+    tensors = [tensor[0].clone().requires_grad_() for tensor in initial]
+    optimizer = torch.optim.SGD(tensors, lr=own.lr)
+    plateau = None
+    if own.plateau:
+        least = own.plateau.floor * own.lr
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=own.plateau.factor, patience=own.plateau.patience, min_lr=least, eps=0
+        )
+
+    def outputs(rows):
+        hidden = torch.relu(MATRIX[rows] @ tensors[0] + tensors[1])
+        return (torch.relu(hidden @ tensors[2] + tensors[3]) @ tensors[4] + tensors[5]).squeeze(-1)
+
+    rows, key = torch.tensor(own.train_rows), torch.tensor([own.key])
+    for epoch in range(own.epochs):
+        order = rows[permutations(stream(key, 2, epoch), torch.tensor([len(rows)]), len(rows))[0]]
+        losses = []
+        for batch in order.split(own.batch_size):
+            optimizer.zero_grad()
+            loss = (outputs(batch) - TARGET[batch]).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        if plateau is not None:
+            scored = torch.tensor(own.valid_rows)
+            valid = (outputs(scored) - TARGET[scored]).square().mean() if len(scored) else np.mean(losses)
+            plateau.step(valid.item())
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def test_a_training_that_a_plateau_has_slowed_goes_on_to_the_same_bits():
+    """The rate that is left, and the wait for the next fall, come back with the checkpoint."""
+    jobs = [replace(own, plateau=Plateau(0.5, 0)) for own in POOL]
+    expected = fit_all(jobs)
+    for stop_after in (9, 17, 28):
+        book = Notebook(1, stop_after)
+        with pytest.raises(KeyboardInterrupt):
+            fit_all(jobs, checkpoint=book)
+        for found, oracle in zip(fit_all(jobs, checkpoint=Notebook(10**9, state=book.state)), expected, strict=True):
+            assert_same_bits(found, oracle)
+
+
+def test_a_job_begins_with_the_weights_it_is_given():
+    """Those another training ended with, in company and padded: one epoch at lr 0 leaves them as they are."""
+    [before] = fit_all([POOL[0]])
+    start = tuple(before.tensors)
+    still = job(start=start, lr=1e-300, epochs=1, network=SMALL_NETWORK)
+    wide = job(network=replace(SMALL_NETWORK, hidden=(6, 5)))
+    found = fit_all([wide, still])[1]
+    for tensor, oracle in zip(found.tensors, start, strict=True):
+        np.testing.assert_allclose(tensor, oracle, rtol=1e-12)
+
+
 class Notebook:
     """A checkpoint that is saved every few steps; `stop_after` steps the power fails."""
 
-    def __init__(self, every, stop_after=10**9):
-        self.every, self.left, self.asked, self.state = every, stop_after, 0, None
+    def __init__(self, every, stop_after=10**9, state=None):
+        self.every, self.left, self.asked, self.state = every, stop_after, 0, state
 
     def load(self):
         return pickle.loads(self.state) if self.state else None

@@ -343,6 +343,84 @@ def test_models_of_a_pack_share_their_optimizers_kind():
         PackedOptimizer(random_tensors(2, 0), [Rule("sgd"), Rule("adam")], RATES[:2], fused=True)
 
 
+# --- frozen
+
+
+@each_kind
+@each_path
+def test_a_frozen_model_goes_on_where_it_stood(kind, fused):
+    """Model 4 sleeps at steps 5-8 and its gradients are NaN meanwhile: then it trains as if it had paused."""
+    tensors, frozen = random_tensors(MODELS, 0), torch.zeros(MODELS, dtype=torch.bool)
+    expected = trained(RULES[kind], RATES, fused=fused)
+    optimizer = PackedOptimizer(tensors, RULES[kind], RATES, fused=fused)
+    alone = random_tensors(MODELS, 0)
+    undisturbed = PackedOptimizer(alone, RULES[kind], RATES, fused=fused)
+    for step in range(STEPS):
+        frozen[4] = asleep = 5 <= step < 9
+        gradients = gradients_at(step)
+        if asleep:
+            for gradient in gradients:
+                gradient[4] = float("nan")
+        else:
+            undisturbed.step(gradients)
+        optimizer.step(gradients, frozen)
+    others = [0, 1, 2, 3, 5]
+    for tensor, own, company in zip(tensors, alone, expected, strict=True):
+        torch.testing.assert_close(tensor[4], own[4], rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(tensor[others], company[others], rtol=1e-13, atol=1e-13)
+    assert optimizer.state()["taken"].tolist() == [STEPS] * 4 + [STEPS - 4, STEPS]
+
+
+@each_kind
+@each_path
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), 1.0])
+def test_a_frozen_model_keeps_every_bit(kind, fused, poison):
+    """Weights, moments and count, under a gradient that is NaN, infinite or usual, and a NaN among its own weights."""
+    tensors = random_tensors(MODELS, 0)
+    optimizer = PackedOptimizer(tensors, RULES[kind], RATES, fused=fused)
+    optimizer.step(gradients_at(0))
+    for m in (1, 3):
+        tensors[0][m, 0, 0] = float("nan")
+    before = [values[[1, 3]].clone() for values in (*tensors, *optimizer.state().values())]
+    gradients = gradients_at(1)
+    for gradient in gradients:
+        gradient[[1, 3]] = poison
+    optimizer.step(gradients, torch.tensor([False, True, False, True, False, False]))
+    after = [values[[1, 3]] for values in (*tensors, *optimizer.state().values())]
+    for mine, old in zip(after, before, strict=True):
+        torch.testing.assert_close(mine, old, rtol=0, atol=0, equal_nan=True)
+    assert optimizer.state()["taken"].tolist() == [2, 1, 2, 1, 2, 2]
+
+
+@each_kind
+@each_path
+def test_a_mask_of_nobody_changes_no_bit(kind, fused):
+    """A step with nobody frozen is the step without a mask."""
+    expected, tensors = trained(RULES[kind], RATES, fused=fused), random_tensors(MODELS, 0)
+    optimizer = PackedOptimizer(tensors, RULES[kind], RATES, fused=fused)
+    for step in range(STEPS):
+        optimizer.step(gradients_at(step), torch.zeros(MODELS, dtype=torch.bool))
+    assert all(torch.equal(tensor, own) for tensor, own in zip(tensors, expected, strict=True))
+
+
+@each_path
+def test_everybody_may_sleep_and_who_stays_may_leave_a_sleeper_behind(fused):
+    """All frozen: nothing moves. Then the positions shift as model 0 leaves, and the mask is that of who is there."""
+    rules, tensors = RULES["adam"], random_tensors(MODELS, 0)
+    optimizer = PackedOptimizer(tensors, rules, RATES, fused=fused)
+    before = [tensor.clone() for tensor in tensors]
+    optimizer.step(gradients_at(0), torch.ones(MODELS, dtype=torch.bool))
+    assert all(torch.equal(tensor, old) for tensor, old in zip(tensors, before, strict=True))
+    tensors = [tensor[1:].clone() for tensor in tensors]
+    optimizer.keep(np.arange(1, MODELS), tensors)
+    optimizer.step([g[1:] for g in gradients_at(0)], torch.tensor([True, False, False, False, False]))
+    expected = random_tensors(MODELS, 0)
+    PackedOptimizer(expected, rules, RATES, fused=fused).step(gradients_at(0))
+    for tensor, old, moved in zip(tensors, before, expected, strict=True):
+        assert torch.equal(tensor[0], old[1])
+        torch.testing.assert_close(tensor[1:], moved[2:], rtol=1e-13, atol=1e-13)
+
+
 # --- state
 
 
@@ -388,7 +466,9 @@ def test_a_written_step_never_waits_for_the_device(kind):
     tensors = [tensor.to("meta") for tensor in random_tensors(MODELS, 0)]
     factors = {"lr_factors": LR_FACTORS, "decay_factors": DECAY_FACTORS}
     optimizer = PackedOptimizer(tensors, RULES[kind], Rates(RATES, SHARES), fused=False, **factors)
-    optimizer.step([torch.empty_like(tensor) for tensor in tensors])
+    gradients = [torch.empty_like(tensor) for tensor in tensors]
+    optimizer.step(gradients)
+    optimizer.step(gradients, torch.empty(MODELS, dtype=torch.bool, device="meta"))
 
 
 @pytest.mark.gpu
@@ -399,9 +479,10 @@ def test_a_captured_step_replays_on_a_gpu(kind):
     expected = trained(RULES[kind], RATES, fused=False)
     tensors = [tensor.cuda() for tensor in random_tensors(MODELS, 0)]
     gradients = [torch.zeros_like(tensor) for tensor in tensors]
-    optimizer = PackedOptimizer(tensors, RULES[kind], RATES, fused=False)
+    optimizer = PackedOptimizer(tensors, RULES[kind], RATES, fused=False, kernel=False)
     blank, weights = optimizer.state(), [tensor.clone() for tensor in tensors]
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         optimizer.step(gradients)
     torch.cuda.current_stream().wait_stream(stream)

@@ -1,17 +1,19 @@
 """Typed tables to one design: the textbook's matrix under "all", no leak under "fold"."""
 
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from builders import design_of, generated_dataset, raw_tables
+from builders import csv_of, design_of, generated_dataset, generated_frames, raw_tables, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
 
 from pipeline.errors import ConfigError
 from pipeline.settings import FoldSettings, Preprocess, Schema, Target
 from pipeline.stages.ingest import ingest
+from pipeline.stages.predict import prepare_rows
 from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Notice
 from pipeline.tabular.features import matrix_for
@@ -25,8 +27,12 @@ def assert_equal_states(one, other):
     """Value for value, NaN equal to NaN."""
     for field in fields(one):
         mine, others = getattr(one, field.name), getattr(other, field.name)
-        same = mine == others if isinstance(mine, tuple) else np.array_equal(mine, others, equal_nan=True)
-        assert same, field.name
+        if is_dataclass(mine):
+            assert_equal_states(mine, others)
+        elif isinstance(mine, np.ndarray):
+            assert np.array_equal(mine, others, equal_nan=True), field.name
+        else:
+            assert mine == others, field.name
 
 
 def design_by(dataset, *, preparation=None, target=None, metric="rmse", **folds):
@@ -85,7 +91,7 @@ def test_folds_are_those_of_the_settings():
     target=st.sampled_from([1e9, 0.5]),
     preparation=st.builds(
         Preprocess,
-        scaler=st.sampled_from(["zscore", "minmax", "robust", "quantile_normal", "none"]),
+        scaler=st.sampled_from(["zscore", "minmax", "robust", "quantile_normal", "pca_whiten", "none"]),
         impute=st.sampled_from(["zero", "mean", "median", "drop"]),
         log1p_skew=st.sampled_from([0.0, 0.1]),
         indicators=st.booleans(),
@@ -149,8 +155,8 @@ def test_a_target_that_the_transform_forbids_is_a_sentence(transform, value):
         design_of(dataset, target=Target(transform=transform))
     lowest = {"log": 0, "log1p": -1}[transform]
     assert str(raised.value) == (
-        f"target.transform = '{transform}' needs targets above {lowest}, found {value:g} (1 such rows); choose another "
-        f"transform, for example none"
+        f"target.transform = '{transform}' needs targets above {lowest}, found {value:g} for id 'r4' (1 such rows); "
+        f'choose another: [target] transform = "yeojohnson", or "none"'
     )
 
 
@@ -170,7 +176,8 @@ def test_what_was_filled_constant_or_grouped_is_noticed():
     gaps = int(DATASET.train["age"].isna().sum() + DATASET.test["age"].isna().sum())
     assert gaps > 0
     assert Notice("age", "missing numbers filled with 0 after z-scoring, the training mean", gaps) in notices
-    assert Notice("area", "constant on the training rows: its column is 0", 30) in notices
+    text = 'constant on the training rows: its column is 0; or leave it out: [schema] drop = ["area"]'
+    assert Notice("area", text, 30) in notices
     rare = int((DATASET.train["colour"].value_counts() < 12).sum())
     assert rare > 0
     assert Notice("colour", "rare levels share one column", rare) in notices
@@ -181,6 +188,93 @@ def test_no_row_of_the_matrix_holds_nan_or_infinity():
     design = design_of(DATASET)
     for state in range(design.folds.count + 1):
         assert np.isfinite(matrix_for(design, state, design.rows)).all()
+
+
+# --- components
+
+
+WHITEN = Preprocess(scaler="pca_whiten")
+
+
+def test_each_fold_has_the_components_of_its_own_training_rows():
+    """scikit-learn's on the fold's z-scores, gaps 0, in place of the numbers; the colours stay behind them."""
+    design, plain = design_of(DATASET, preparation=WHITEN), design_of(DATASET)
+    assert design.columns == ("pca_1", "pca_2", *plain.columns[2:])
+    for fold, rows in enumerate([*design.folds.train, np.arange(30)]):
+        scores, found = (matrix_for(one, fold, one.rows) for one in (plain, design))
+        expected = PCA(whiten=True).fit(scores[rows, :2]).transform(scores[:, :2])
+        np.testing.assert_allclose(np.abs(found[:, :2]), np.abs(expected), atol=1e-4)
+        assert np.array_equal(found[:, 2:], scores[:, 2:])
+
+
+def test_fitting_on_all_rows_whitens_train_and_test_together():
+    """One fit for every fold: no mean and unit variance over all 38 rows."""
+    design = design_of(DATASET, preparation=Preprocess(scaler="pca_whiten", fit_on="all"))
+    assert all(state is design.states[0] for state in design.states)
+    found = matrix_for(design, 0, design.rows)[:, :2].astype(np.float64)
+    np.testing.assert_allclose(found.sum(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(found.T @ found / 37, np.eye(2), atol=1e-5)
+
+
+def test_a_row_of_a_later_file_is_whitened_as_it_was_in_the_test_file():
+    """Read again, alone: every byte of its line in the matrix of all rows, under every fit."""
+    design = design_of(DATASET, preparation=WHITEN)
+    test = generated_frames()[1].astype(object).fillna("").astype(str)
+    for row in range(8):
+        later = table(csv_of(test[row : row + 1]), "new.csv")
+        roles = Schema(id="Id", target="y")
+        _, rows, _ = prepare_rows(DATASET, design, later, roles=roles, options=WHITEN)
+        for state in range(design.folds.count + 1):
+            whole = matrix_for(design, state, design.rows)
+            assert matrix_for(design, state, rows).tobytes() == whole[30 + row].tobytes()
+
+
+def test_what_components_hold_is_noticed():
+    """How many there are, how much of the variance they hold, and that more were asked for than there are."""
+    share = design_of(DATASET, preparation=Preprocess(scaler="pca_whiten", components=1)).states[-1].whitening.share
+    assert 0.5 < share < 0.9
+    for components, words in (
+        (0, "2 whitened components, with 100.0% of the variance"),
+        (1, f"1 whitened component, with {share:.1%} of the variance"),
+        (7, "2 whitened components of 7 asked for, with 100.0% of the variance"),
+    ):
+        design = design_of(DATASET, preparation=Preprocess(scaler="pca_whiten", components=components))
+        assert design.columns[:2] == (("pca_1", "pca_2") if components != 1 else ("pca_1", "colour_blue"))
+        assert design.notices[-1] == Notice("numeric columns", f"rotated to {words}", 2)
+    assert all(notice.subject != "numeric columns" for notice in design_of(DATASET).notices)
+
+
+def test_a_fold_with_fewer_components_and_a_constant_column_are_noticed():
+    """The rows where b differs from a are all scored by fold 0, which trains on copies: its pca_2 is 0."""
+    rows = np.arange(30)
+    plain = design_of(DATASET)
+    a = rows * 7.0 % 31
+    b = np.where(np.isin(rows, plain.folds.valid[0]), rows * 5.0 % 17, a)
+    dataset = replace(DATASET, train=DATASET.train.assign(area=a, age=b))
+    design = design_of(dataset, preparation=WHITEN)
+    assert [len(state.whitening.variance) for state in design.states] == [1, 2, 2, 2]
+    assert not matrix_for(design, 0, design.rows)[:, 1].any()
+    text = "some fits have fewer than 2 components, 1 at least: the others are 0 there"
+    assert Notice("numeric columns", text, 1) in design.notices
+    constant = replace(DATASET, train=DATASET.train.assign(area=1.0))
+    notices = design_of(constant, preparation=WHITEN).notices
+    text = 'constant on the training rows: no component holds it; or leave it out: [schema] drop = ["area"]'
+    assert Notice("area", text, 30) in notices
+
+
+def test_no_component_and_no_other_column_are_a_sentence():
+    """Numbers that vary in the test alone; with a text column there is a matrix, and without numbers no notice."""
+    dataset = replace(DATASET, train=DATASET.train.assign(area=1.0, age=2.0))
+    assert design_of(dataset, preparation=WHITEN).columns[0] == "colour_blue"
+    texts = replace(DATASET, numeric=())
+    assert design_of(texts, preparation=WHITEN).columns == design_of(texts).columns
+    assert all(notice.subject != "numeric columns" for notice in design_of(texts, preparation=WHITEN).notices)
+    with pytest.raises(ConfigError) as raised:
+        design_of(replace(dataset, categorical=()), preparation=WHITEN)
+    assert str(raised.value) == (
+        'no column is left for the matrix: preprocess.scaler = "pca_whiten" finds no numeric column that varies on the '
+        "rows it is fitted on; keep more columns, or choose another scaler"
+    )
 
 
 # --- dates
@@ -344,6 +438,7 @@ def test_a_fold_that_gaps_leave_without_rows_is_a_sentence():
     [
         ({}, "filled with 0 after z-scoring, the training mean"),
         ({"scaler": "minmax"}, "filled with 0 after scaling"),
+        ({"scaler": "pca_whiten"}, "filled with 0 after z-scoring, the training mean"),
         ({"impute": "mean"}, "filled with the training mean"),
         ({"impute": "median"}, "filled with the training median"),
         ({"impute": "drop"}, "filled with the training median"),

@@ -26,6 +26,7 @@ class Group:
 
     rule: Rule
     place: int  # among the slices of models
+    frozen: bool
     tensors: list[Tensor]
     first: list[Tensor]
     second: list[Tensor]
@@ -41,8 +42,11 @@ class Group:
 class FusedPath:
     """The step as calls of fused kernels, one per group."""
 
+    name = "fused"
+
     def __init__(self, state: State) -> None:
         self._state = state
+        self._frozen: frozenset[int] = frozenset()
         self.refresh()
 
     @property
@@ -51,45 +55,51 @@ class FusedPath:
         return ()
 
     def refresh(self) -> None:
-        """Cut the pack into groups anew: rules, rates or counts have changed."""
+        """Cut the pack into groups anew: rules, rates or counts have changed, or who is frozen."""
         state = self._state
         assert all(t.is_contiguous() for t in state.tensors), "the kernels read memory in order, whatever the strides"
         models = range(len(state.rules))
-        starts = [m for m in models if m == 0 or not _alike(state, m, m - 1)]
+        starts = [m for m in models if m == 0 or not self._alike(m, m - 1)]
         ends = [*starts[1:], len(models)]
         self._sizes = [end - start for start, end in zip(starts, ends, strict=True)]
         self._groups = [
-            _group(state, place, slice(start, end), factors)
+            _group(state, place, slice(start, end), factors, frozen=start in self._frozen)
             for place, (start, end) in enumerate(zip(starts, ends, strict=True))
             for factors in dict.fromkeys(state.factors)
         ]
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One update of every model."""
+    def step(self, gradients: Sequence[Tensor], frozen: Tensor | None = None) -> None:
+        """One update of every model; those where `frozen` [M] is true stay as they are."""
+        asleep = frozenset() if frozen is None else frozenset(frozen.nonzero().flatten().tolist())
+        if asleep != self._frozen:
+            self._frozen = asleep
+            self.refresh()
         # a kernel takes a gradient with other strides for one in order, and says nothing
         ordered = [gradient.contiguous() for gradient in gradients]
         whole = len(self._sizes) == 1  # views cost more than a small network's update
         split = [] if whole else [gradient.split_with_sizes(self._sizes) for gradient in ordered]
         for group in self._groups:
+            if group.frozen:
+                continue
             own = [ordered[place] if whole else split[place][group.place] for place in group.gradients]
             at = min(group.taken, group.last)
             lr, decay = group.lr.item(at) * group.factors[0], group.decay.item(at) * group.factors[1]
             KERNELS[group.rule.kind](group, own, lr, decay)
             group.taken += 1
-        self._state.taken.add_(1)
+        self._state.taken.add_(1 if frozen is None else ~frozen)
+
+    def _alike(self, a: int, b: int) -> bool:
+        state = self._state
+        same = state.rules[a] == state.rules[b] and (a in self._frozen) == (b in self._frozen)
+        return same and all(torch.equal(values[a], values[b]) for values in (state.taken, state.lr, state.decay))
 
 
-def _alike(state: State, a: int, b: int) -> bool:
-    return state.rules[a] == state.rules[b] and all(
-        torch.equal(values[a], values[b]) for values in (state.taken, state.lr, state.decay)
-    )
-
-
-def _group(state: State, place: int, models: slice, factors: tuple[float, float]) -> Group:
+def _group(state: State, place: int, models: slice, factors: tuple[float, float], *, frozen: bool) -> Group:
     chosen = [position for position, own in enumerate(state.factors) if own == factors]
     return Group(
         rule=state.rules[models.start],
         place=place,
+        frozen=frozen,
         tensors=[state.tensors[position][models] for position in chosen],
         first=[state.first[position][models] for position in chosen if state.first],
         second=[state.second[position][models] for position in chosen if state.second],

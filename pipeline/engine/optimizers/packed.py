@@ -1,7 +1,8 @@
 """The optimizer of a pack: who is in it, what it remembers of each model, and which path computes the step.
 
-Two paths compute the same step. On a CPU, neighbours with equal hyperparameters and equal counts of steps are one call
-of PyTorch's fused kernel (`fused`). Elsewhere, and for kinds without a kernel, it is written out (`written`).
+Three paths compute the same step. On a CPU, neighbours with equal hyperparameters and equal counts of steps are one
+call of PyTorch's fused kernel (`fused`). On a CUDA device it is a kernel of our own, if Triton is there (`kernel`).
+Elsewhere, and for kinds without a fused kernel, it is written out (`written`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.engine.optimizers.fused import KERNELS, FusedPath
+from pipeline.engine.optimizers.kernel import KernelPath, missing
 from pipeline.engine.optimizers.rules import Rates, Rule, State
 from pipeline.engine.optimizers.written import WrittenPath
 
@@ -28,15 +30,17 @@ class PackedOptimizer:
 
     tensors: each [M, ...], updated in place. rates: lr of each model at each of its own steps, float64 [M, steps].
     lr_factors, decay_factors: one per tensor, on every model's learning rate and weight decay; 0 exempts a tensor.
+    fused: use PyTorch's kernels, which are a CPU's here. kernel: else our own; None: where they can be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one of them is for tests and benchmarks alone
         self,
         tensors: Sequence[Tensor],
         rules: Sequence[Rule],
         rates: Rates | Floats,
         *,
         fused: bool,
+        kernel: bool | None = None,
         lr_factors: Sequence[float] = (),
         decay_factors: Sequence[float] = (),
     ) -> None:
@@ -55,17 +59,28 @@ class PackedOptimizer:
         )
         assert len(self._state.factors) == len(tensors), "one factor per tensor"
         self._remember_more()
-        self._fused = fused and rules[0].kind in KERNELS
+        if fused and rules[0].kind in KERNELS:
+            self._way: type[FusedPath | KernelPath | WrittenPath] = FusedPath
+        else:
+            self._way = KernelPath if kernel or (kernel is None and not missing(device)) else WrittenPath
         self._path = self._new_path()
+
+    @property
+    def path(self) -> str:
+        """Which path computes the step: "fused", "kernel" or "written"."""
+        return self._way.name
 
     @property
     def graph(self) -> tuple[object, ...]:
         """What a captured `step` depends on beyond the gradients' places: while it is equal, the capture stays good."""
         return self._path.graph
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One update of every model; gradients in the order of the tensors."""
-        self._path.step(gradients)
+    def step(self, gradients: Sequence[Tensor], frozen: Tensor | None = None) -> None:
+        """One update of every model; gradients in the order of the tensors.
+
+        frozen: bool [M] on the device. Where it is true, weights, moments and count stay, whatever the gradient is.
+        """
+        self._path.step(gradients, frozen)
 
     def keep(self, index: Integers, tensors: Sequence[Tensor]) -> None:
         """Go on with the models at these positions; `tensors` are their weights."""
@@ -94,6 +109,14 @@ class PackedOptimizer:
         self._remember_more()
         self._path = self._new_path()
 
+    def set_rates(self, positions: Integers, rates: Rates | Floats) -> None:
+        """Other rates for the models at these positions, from their first step on; in place."""
+        lr, decay = _tables(rates, self._state.taken.device)
+        chosen = torch.as_tensor(positions, device=lr.device)
+        self._state.lr.index_copy_(0, chosen, _wider(lr, self._state.lr.shape[1]))
+        self._state.decay.index_copy_(0, chosen, _wider(decay, self._state.lr.shape[1]))
+        self._path.refresh()
+
     def replace(self, positions: Integers, rules: Sequence[Rule], rates: Rates | Floats) -> None:
         """Give these slots to fresh models, whose weights the caller writes into the tensors: they start at step 0.
 
@@ -117,7 +140,7 @@ class PackedOptimizer:
         return {name: tensor.clone() for name, tensor in self._named().items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `state()` of a pack of the same models; both paths read what either wrote."""
+        """Go on from `state()` of a pack of the same models; every path reads what any wrote."""
         for name, tensor in self._named().items():
             assert tensor.shape == state[name].shape, "a state goes on in a pack of the same models"
             tensor.copy_(state[name])
@@ -129,9 +152,9 @@ class PackedOptimizer:
         named = {f"{name}.{place}": m for name, found in moments.items() for place, m in enumerate(found)}
         return {"taken": state.taken, **named}
 
-    def _new_path(self) -> FusedPath | WrittenPath:
+    def _new_path(self) -> FusedPath | KernelPath | WrittenPath:
         assert len({rule.kind for rule in self._state.rules}) <= 1, "models of a pack share their optimizer's kind"
-        return (FusedPath if self._fused else WrittenPath)(self._state)
+        return self._way(self._state)
 
     def _remember_more(self) -> None:
         """Make the moments that some model needs and none had until now."""

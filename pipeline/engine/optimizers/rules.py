@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from torch import Tensor
 
     from pipeline.tables import Floats
@@ -42,6 +44,25 @@ class Rule:
     def has_second(self) -> bool:
         """Whether it remembers squares of gradients."""
         return self.kind != "sgd"
+
+
+# what a step on a device needs to know of a rule, as numbers, in the order of `fixed_values`
+FIXED: Mapping[str, Callable[[Rule], float]] = {
+    "beta1": lambda rule: rule.beta1,
+    "beta2": lambda rule: rule.beta2,
+    "epsilon": lambda rule: rule.epsilon,
+    "momentum": lambda rule: rule.momentum,
+    "nesterov": lambda rule: float(rule.nesterov),
+    "shrink": lambda rule: rule.weight_decay * rule.decoupled,
+    "penalty": lambda rule: rule.weight_decay * (not rule.decoupled),
+    "switch_step": lambda rule: float(rule.switch_step),
+    "switch_lr": lambda rule: rule.switch_lr,
+}
+
+
+def fixed_values(rules: Sequence[Rule]) -> list[list[float]]:
+    """What does not change from step to step: one line for each of FIXED, one column a model."""
+    return [[value(rule) for rule in rules] for value in FIXED.values()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pipeline.engine.optimizers.rules import FIXED, fixed_values
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.engine.optimizers.rules import Rule, State
-
-FIXED: Mapping[str, Callable[[Rule], float]] = {
-    "beta1": lambda rule: rule.beta1,
-    "beta2": lambda rule: rule.beta2,
-    "epsilon": lambda rule: rule.epsilon,
-    "momentum": lambda rule: rule.momentum,
-    "nesterov": lambda rule: float(rule.nesterov),
-    "shrink": lambda rule: rule.weight_decay * rule.decoupled,
-    "penalty": lambda rule: rule.weight_decay * (not rule.decoupled),
-    "switch_step": lambda rule: float(rule.switch_step),
-    "switch_lr": lambda rule: rule.switch_lr,
-}
+    from pipeline.engine.optimizers.rules import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +49,8 @@ class Now:
 class WrittenPath:
     """The step as tensor operations over all M models at once."""
 
+    name = "written"
+
     def __init__(self, state: State) -> None:
         self._state = state
         self._fixed = state.lr.new_zeros(len(FIXED), len(state.rules))
@@ -74,8 +66,7 @@ class WrittenPath:
     def refresh(self) -> None:
         """Read the rules anew, in place."""
         rules = self._state.rules
-        values = [[value(rule) for rule in rules] for value in FIXED.values()]
-        self._fixed.copy_(torch.tensor(values, dtype=torch.float64))
+        self._fixed.copy_(torch.tensor(fixed_values(rules), dtype=torch.float64))
         self._flags = Flags(
             shrink=any(rule.decoupled and rule.weight_decay for rule in rules),
             penalty=any(not rule.decoupled and rule.weight_decay for rule in rules),
@@ -83,21 +74,35 @@ class WrittenPath:
             nesterov=any(rule.nesterov for rule in rules),
         )
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One update of every model."""
+    def step(self, gradients: Sequence[Tensor], frozen: Tensor | None = None) -> None:
+        """One update of every model; those where `frozen` [M] is true stay as they are."""
         state = self._state
-        update = UPDATES[state.rules[0].kind]
         rates = self._rates()
         cache: dict[tuple[tuple[float, float], int], Now] = {}
         for place, (tensor, gradient) in enumerate(zip(state.tensors, gradients, strict=True)):
             kind = state.factors[place], tensor.ndim
             now = cache[kind] if kind in cache else cache.setdefault(kind, self._now(rates, *kind, tensor.dtype))
-            pull = torch.addcmul(gradient, tensor, now.penalty) if self._flags.penalty else gradient
-            if self._flags.shrink:
-                tensor.mul_(now.shrink)
-            first, second = (moments[place] if moments else tensor for moments in (state.first, state.second))
-            tensor.addcmul_(update(pull, first, second, now, self._flags), now.rate, value=-1)
-        state.taken.add_(1)
+            if frozen is None:
+                self._update(place, gradient, now)
+                continue
+            moved = [tensor, *(moments[place] for moments in (state.first, state.second) if moments)]
+            before = [values.clone() for values in moved]
+            self._update(place, gradient, now)
+            stays = frozen.view(-1, *[1] * (tensor.ndim - 1))
+            for values, old in zip(moved, before, strict=True):
+                torch.where(stays, old, values, out=values)  # put back, since NaN times 0 is NaN
+        state.taken.add_(1 if frozen is None else ~frozen)
+
+    def _update(self, place: int, gradient: Tensor, now: Now) -> None:
+        """One tensor of every model, in place."""
+        state = self._state
+        tensor = state.tensors[place]
+        pull = torch.addcmul(gradient, tensor, now.penalty) if self._flags.penalty else gradient
+        if self._flags.shrink:
+            tensor.mul_(now.shrink)
+        first, second = (moments[place] if moments else tensor for moments in (state.first, state.second))
+        update = UPDATES[state.rules[0].kind](pull, first, second, now, self._flags)
+        tensor.addcmul_(update, now.rate, value=-1)
 
     def _rates(self) -> dict[str, Tensor]:
         """Every coefficient of this step [M] in float64, before the factors of a tensor."""

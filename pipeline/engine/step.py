@@ -1,0 +1,150 @@
+"""One step of a pack: a batch, a forward and a backward pass, and an update of every network.
+
+A network whose loss is not finite freezes as it was before that step, and its neighbours go on. On a CUDA device the
+step waits for nothing on the host, so that it can be captured as a graph and replayed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.engine import loss_scale
+from pipeline.engine.capture import Captured, backend_for
+from pipeline.engine.data import gather
+from pipeline.engine.draws import stream
+from pipeline.engine.networks import forward
+from pipeline.engine.norms import update_running
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from pipeline.engine.networks import Dropout, Pass
+    from pipeline.engine.pack import PackState
+    from pipeline.engine.rows import Shape
+
+DROPOUT = 3  # purpose in a job's stream of draws
+SCRATCH = 3  # tensors as large as the widest that an update written out takes at most
+
+
+class Step:
+    """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._captured = Captured(self._take, backend_for(device))
+        self._now: tuple[PackState, Shape] | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why steps are not captured; empty where they are."""
+        return self._captured.reason
+
+    def take(self, pack: PackState) -> None:
+        """One step of every network."""
+        shape = pack.batches.next_shape()
+        self._now = pack, shape
+        self._captured(signature(pack, shape) if pack.batches.on_device else None)
+
+    def release(self) -> None:
+        """Give up what was captured, and its memory."""
+        self._captured.release()
+        self._now = None
+
+    def _take(self) -> None:
+        assert self._now is not None
+        train_step(*self._now)
+
+
+def train_step(pack: PackState, shape: Shape) -> None:
+    """One batch and one update for every network; counts the step on the device, not on the host."""
+    assert pack.optimizer is not None
+    assert pack.gradients is not None
+    held, batches, data = pack.held, pack.batches, pack.data
+    index, present = batches.places(held["order"], shape), batches.present(shape)
+    batch, target = gather(data.matrix, index), data.target.take(index)
+    how = pack.how()
+    how.training, how.present, how.dropout = True, present, _dropout(pack)
+    outputs = forward(pack.network, pack.tensors, batch, how)
+    losses = _mean(pack.loss(outputs, target, pack.loss_parameters), present)
+    halved = data.product == torch.float16
+    # sum, not mean: a model's gradient must not shrink as others join the pack
+    total = (losses * held["loss_scale"]).sum() if halved else losses.sum()
+    gradients: Sequence[Tensor] = torch.autograd.grad(total, pack.tensors)
+    with torch.no_grad():
+        overflowed = None
+        if halved:
+            gradients, overflowed = loss_scale.unscaled(gradients, held["loss_scale"])
+        bounded = pack.gradients.apply(gradients, pack.tensors)
+        _reserve(pack)
+        # from here on things change: what can run out of memory has come before
+        frozen = _freeze(pack, losses.detach())
+        if overflowed is not None:
+            loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
+            frozen = overflowed if frozen is None else frozen | overflowed
+        _keep_statistics(pack, how, frozen)
+        pack.optimizer.step(bounded, frozen)
+        if batches.on_device:
+            batches.device_steps.add_(1)
+
+
+def _reserve(pack: PackState) -> None:
+    """Make sure of the memory that the update takes, so that it cannot fail half-way."""
+    if pack.device.type == "cuda":
+        largest = max(pack.tensors, key=torch.Tensor.numel)
+        for held in [torch.empty_like(largest) for _ in range(SCRATCH)]:
+            del held  # the allocator keeps it at hand
+
+
+def signature(pack: PackState, shape: Shape) -> tuple[object, ...]:
+    """What a captured step depends on beyond values in their places."""
+    assert pack.optimizer is not None
+    assert pack.gradients is not None
+    places = (*pack.held.values(), *pack.tensors, pack.batches.device_steps, pack.loss_parameters)
+    return shape, len(pack), pack.optimizer.graph, pack.gradients.graph, tuple(t.data_ptr() for t in places)
+
+
+def _mean(rows: Tensor, present: Tensor | None) -> Tensor:
+    """Loss of each network [M] over the rows that count."""
+    if present is None:
+        return rows.mean(1)
+    # where, not a product with 0: a row that does not count may be infinite
+    return torch.where(present, rows, 0.0).sum(1) / present.sum(1)
+
+
+def _freeze(pack: PackState, losses: Tensor) -> Tensor | None:
+    """Note the losses, and at which step the first one that is not finite came; who must not move, bool [M]."""
+    held = pack.held
+    held["loss_sum"].add_(losses)
+    if not pack.batches.on_device and not pack.any_frozen and math.isfinite(float(losses.sum())):
+        return None
+    steps = pack.batches.device_steps if pack.batches.on_device else torch.as_tensor(pack.batches.steps)
+    falls = ~torch.isfinite(losses) & (held["frozen_at"] < 0)
+    held["frozen_at"].copy_(torch.where(falls, steps, held["frozen_at"]))
+    frozen = held["frozen_at"] >= 0
+    if not pack.batches.on_device:
+        pack.any_frozen = bool(frozen.any())
+    return frozen
+
+
+def _keep_statistics(pack: PackState, how: Pass, frozen: Tensor | None) -> None:
+    if not how.batch_statistics:
+        return
+    counts = pack.batches.counts()
+    for place, seen in enumerate(how.batch_statistics):
+        mean, variance = pack.running[2 * place : 2 * place + 2]
+        update_running(mean, variance, seen, counts, frozen)
+
+
+def _dropout(pack: PackState) -> Dropout | None:
+    if not pack.dropout.any:
+        return None
+    batches, keys = pack.batches, pack.held["keys"]
+    steps: Tensor | int = batches.device_steps
+    if not batches.on_device:
+        same = bool((batches.steps == batches.steps[0]).all())
+        steps = int(batches.steps[0]) if same else torch.as_tensor(batches.steps)
+    return lambda layer, hidden: pack.dropout.apply(hidden, stream(keys, DROPOUT, steps, layer))

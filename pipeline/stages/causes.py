@@ -1,0 +1,203 @@
+"""What a loss that is not finite looks like, and the line of the config that mends it.
+
+`CAUSES` is the table: rules are asked in order and the first that recognises the case is told. A rule sees sizes, not
+reasons, so it says what a case looks like.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.engine.losses import LOSSES
+from pipeline.stages.cases import FOLLOWS_GRADIENT, UNSCALED_TARGET, one_digit, usual_lr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.stages.cases import Case
+
+FAR_OUT = 1e3  # an input beyond this is no scaled one: a z-score needs a million rows to get there
+DIVIDED_BY_NOTHING = 1e6  # an input beyond this came from a spread of rounding
+FAR_TARGET = 1e3  # root mean square of a batch of a standardised target with values far out
+HUGE = 1e15  # its square, summed, is beyond float32
+MODERATE = 1e6  # outputs below this do not make a loss overflow
+WEIGHTS_GREW = 10.0  # times
+EXPLODES = 2.0  # times from one hidden layer to the next
+DEEP = 3  # hidden layers from which growth counts
+FAR_TOO_HIGH = 10.0  # learning rate in multiples of the usual one
+LARGEST_FP16 = 65504.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a case looks like in a few words, by which numbers, and the line of the config that mends it."""
+
+    name: str
+    evidence: str
+    remedy: str
+
+
+# --- the rules
+
+
+def _inputs_not_finite(case: Case) -> Cause | None:
+    if case.diagnosis.fault.first != "inputs":
+        return None
+    worst = case.diagnosis.inputs[0]
+    return Cause("an input that is not finite", f"column {case.name_of(worst)} holds {worst.value:g}", case.drop(worst))
+
+
+def _target_not_finite(case: Case) -> Cause | None:
+    if case.diagnosis.fault.first != "target":
+        return None
+    transform = case.design.target_states[case.job.fold].transform
+    return Cause(
+        "a target that its transform does not allow",
+        f'under target.transform = "{transform}" it is not finite, as the logarithm of a negative number is not',
+        '[target] transform = "yeojohnson"',
+    )
+
+
+def _inputs_far_out(case: Case) -> Cause | None:
+    """Unscaled columns, a spread of next to nothing, an outlier."""
+    worst = case.diagnosis.inputs[0] if case.diagnosis.inputs else None
+    if worst is None or not abs(worst.value) >= FAR_OUT:
+        return None
+    name = case.name_of(worst)
+    if not case.is_scaled(worst):
+        return Cause(
+            "inputs that are not scaled", f"column {name} is {worst.value:.3g}", '[preprocess] scaler = "zscore"'
+        )
+    if abs(worst.value) >= DIVIDED_BY_NOTHING:
+        return Cause(
+            "a column divided by a spread of next to nothing",
+            f"column {name} hardly varies on the training rows and is {worst.value:.3g} after scaling",
+            case.drop(worst),
+        )
+    return Cause("a value far out", f"column {name} is {worst.value:.3g} after scaling", "[preprocess] smooth_clip = 3")
+
+
+def _target_far_out(case: Case) -> Cause | None:
+    """A large target that nobody standardised: the gradient is as large."""
+    diagnosis, state = case.diagnosis, case.design.target_states[case.job.fold]
+    is_plain = (state.mean, state.scale) == (0.0, 1.0)
+    is_large = diagnosis.target_rms >= (UNSCALED_TARGET if is_plain else FAR_TARGET)
+    follows = case.train.optimizer in FOLLOWS_GRADIENT and is_large
+    if LOSSES[case.train.loss].needs or not (follows or diagnosis.largest_target >= HUGE):
+        return None
+    return Cause(
+        "a target that is not scaled" if is_plain else "target values far out",
+        f"as the network sees it, it is around {diagnosis.target_rms:.3g} and up to {diagnosis.largest_target:.3g}",
+        "[target] standardize = true" if is_plain else '[target] transform = "quantile"',
+    )
+
+
+def _half_precision(case: Case) -> Cause | None:
+    largest = max((state.hidden for state in case.diagnosis.layers), default=math.nan)
+    if case.train.precision != "fp16" or not LARGEST_FP16 / 10 <= largest < HUGE:
+        return None
+    evidence = f"units say {largest:.3g} and more, and fp16 ends at 65504"
+    return Cause("numbers too large for fp16", evidence, '[train] precision = "fp32"')
+
+
+def _loss_undefined(case: Case) -> Cause | None:
+    """The loss is not finite although nothing that goes into it is large."""
+    diagnosis = case.diagnosis
+    at_the_end = diagnosis.fault.first == "loss" or (
+        diagnosis.fault.first == "gradient" and diagnosis.fault.layer == len(diagnosis.layers) - 1
+    )
+    if not at_the_end or not case.outputs < MODERATE or diagnosis.largest_target >= MODERATE:
+        return None
+    return Cause(
+        "a loss that does not go with this target",
+        f'train.loss = "{case.train.loss}" is not finite for outputs around {case.outputs:.3g} and targets up '
+        f"to {diagnosis.largest_target:.3g}",
+        '[train] loss = "mse"' if case.train.loss != "mse" else '[train] loss = "huber"',
+    )
+
+
+def _switch(case: Case) -> Cause | None:
+    train = case.train
+    if train.optimizer != "adam_then_sgd" or case.failure.epoch < math.floor(train.switch_at * train.epochs):
+        return None
+    evidence = f"it came after the switch to sgd, whose rate is {train.switch_lr:g} times Adam's"
+    return Cause(
+        "a learning rate that is too high for sgd", evidence, f"[train] switch_lr = {one_digit(train.switch_lr / 10)}"
+    )
+
+
+def _learning_rate(case: Case) -> Cause | None:
+    """Far above the usual one, or above it with weights that ran away."""
+    lr, usual = case.train.lr, usual_lr(case.train, case.diagnosis.target_rms)
+    ran_away = case.diagnosis.weight_growth >= WEIGHTS_GREW
+    if case.begins_broken or not (lr >= FAR_TOO_HIGH * usual or (ran_away and lr > usual)):
+        return None
+    evidence = f"train.lr is {lr:g}{case.grown_weights}"
+    return Cause("a learning rate that is too high", evidence, f"[train] lr = {case.lr_to_try}")
+
+
+def _first_weights(case: Case) -> Cause | None:
+    """Weights drawn so wide that values grow from layer to layer before anything is learned."""
+    model, growth = case.candidate.model, case.diagnosis.growth
+    if model.init not in ("normal", "uniform") or case.hidden_layers < 2 or growth < EXPLODES:
+        return None
+    if not case.begins_broken and not case.diagnosis.at_start and case.diagnosis.weight_growth >= EXPLODES:
+        return None
+    init = "xavier_normal" if model.activation in ("tanh", "sigmoid") else "kaiming_normal"
+    return Cause(
+        "weights that begin too wide for the depth",
+        f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times '
+        f"from each of {case.hidden_layers} hidden layers to the next",
+        f'[model] init = "{init}", or norm = "layer"',
+    )
+
+
+def _exploding_depth(case: Case) -> Cause | None:
+    growth, layers = case.diagnosis.growth, case.hidden_layers
+    if layers < DEEP or growth < EXPLODES or case.candidate.model.norm != "none":
+        return None
+    evidence = f"values grow {growth:.3g} times from each of {layers} hidden layers to the next, without normalisation"
+    evidence += ", already before anything is learned" if case.begins_broken else ""
+    return Cause("depth that makes values explode", evidence, '[model] norm = "layer"')
+
+
+def _exploding_gradient(case: Case) -> Cause | None:
+    """Gradients that overflow, or a step that threw the weights away at an ordinary learning rate."""
+    diagnosis = case.diagnosis
+    grew = diagnosis.weight_growth >= WEIGHTS_GREW or (case.hidden_layers >= DEEP and diagnosis.growth >= EXPLODES)
+    if not (diagnosis.fault.first == "gradient" or grew):
+        return None
+    evidence = f"at a learning rate of {case.train.lr:g}, not a high one{case.grown_weights}"
+    if 0 < case.train.clip_norm <= 1:
+        return Cause("gradients that explode", f"{evidence}, and clipped", f"[train] lr = {case.lr_to_try}")
+    return Cause("gradients that explode", evidence, "[train] clip_norm = 1")
+
+
+def _unknown(case: Case) -> Cause:
+    return Cause(
+        "none of the causes that Foldpack knows",
+        f"sizes are ordinary (learning rate {case.train.lr:g}, outputs around {case.outputs:.3g})",
+        f"[train] lr = {case.lr_to_try} and clip_norm = 1, and see whether --set model.kind=linear fails too",
+    )
+
+
+CAUSES: tuple[Callable[[Case], Cause | None], ...] = (
+    _inputs_not_finite,
+    _target_not_finite,
+    _inputs_far_out,
+    _target_far_out,
+    _half_precision,
+    _loss_undefined,
+    _switch,
+    _learning_rate,
+    _first_weights,
+    _exploding_depth,
+    _exploding_gradient,
+)
+
+
+def cause_of(case: Case) -> Cause:
+    """The first rule of the table that recognises the case, else that none does."""
+    return next((cause for rule in CAUSES if (cause := rule(case)) is not None), _unknown(case))

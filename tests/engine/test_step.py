@@ -1,0 +1,200 @@
+"""One step: counted here or on the device, frozen where a loss is not finite, safe when memory runs out."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from builders import SMALL_NETWORK, job, rows_and_target
+
+from pipeline.engine import step as step_module
+from pipeline.engine.data import Data
+from pipeline.engine.draws import job_key
+from pipeline.engine.fit import Watch, fit
+from pipeline.engine.optimizers import Rule
+from pipeline.engine.pack import PackState
+from pipeline.engine.step import signature, train_step
+from pipeline.errors import TrainingError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+MATRIX, TARGET = rows_and_target(rows=60)
+ADAMW = Rule(decoupled=True, weight_decay=0.2)
+NORMED = replace(SMALL_NETWORK, hidden=(5, 5, 5), norm="batch", skips=("", "same", "same"))
+UNEQUAL = [
+    job(key=job_key(0, 0), train_rows=np.arange(25), epochs=4, dropout=0.3),
+    job(key=job_key(0, 1), train_rows=np.arange(5, 18), epochs=7, lr=0.1, rule=ADAMW),
+    job(key=job_key(1, 0), train_rows=np.arange(5), epochs=9, dropout=0.1),
+]
+
+
+def judge(position, rows, outputs):
+    """Mean squared error on the rows it is handed."""
+    return float(np.mean((outputs - TARGET.numpy()[rows]) ** 2))
+
+
+def taken(pack, steps):
+    for _ in range(steps):
+        pack.begin_epochs()
+        train_step(pack, pack.batches.next_shape())
+        pack.batches.advance()
+        for place in pack.batches.beginning():
+            pack.records[place].epoch += 1
+    return pack
+
+
+@pytest.mark.parametrize("network", [SMALL_NETWORK, NORMED])
+def test_a_step_that_counts_on_the_device_equals_one_that_counts_on_the_host(network):
+    """Unequal folds, partial batches, dropout: the same bits after twenty steps, in weights and running statistics."""
+    jobs = [replace(own, network=network) for own in UNEQUAL]
+    packs = []
+    for on_device in (False, True):
+        pack = PackState(jobs, network, Data(MATRIX, TARGET), on_device=on_device)
+        pack.join(range(3))
+        packs.append(taken(pack, 20))
+    assert packs[1].batches.device_steps.tolist() == packs[0].batches.steps.tolist() == [20, 20, 20]
+    for name, expected in packs[0].held.items():
+        assert torch.equal(packs[1].held[name], expected), name
+
+
+def test_a_signature_changes_with_the_company_and_the_batch_and_with_nothing_else():
+    """Two full batches are one program; a partial batch and a pack with one network less are others."""
+    pack = PackState(UNEQUAL[:2], SMALL_NETWORK, Data(MATRIX, TARGET), on_device=True)
+    pack.join([0, 1])
+    first = signature(pack, pack.batches.next_shape())
+    assert signature(taken(pack, 1), pack.batches.next_shape()) == first
+    taken(pack, 2)
+    assert signature(pack, pack.batches.next_shape()) != first
+    pack.keep(np.array([0]))
+    assert signature(pack, pack.batches.next_shape())[1:] != first[1:]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("network", [SMALL_NETWORK, NORMED])
+def test_a_network_freezes_as_it_was_before_the_step_whose_loss_was_not_finite(network, on_device):
+    """Row 7 is infinite: the network that meets it stands still from there on, its neighbour moves."""
+    matrix = MATRIX.clone()
+    matrix[40, 0] = torch.inf
+    poisoned = replace(UNEQUAL[0], network=network, train_rows=np.array([*range(24), 40]), dropout=0.0)
+    healthy = replace(UNEQUAL[1], network=network)
+    pack = PackState([poisoned, healthy], network, Data(matrix, TARGET), on_device=on_device)
+    pack.join([0, 1])
+    before = []
+    for _ in range(7):
+        before.append([t.detach().clone() for t in (*pack.tensors, *pack.running)])
+        taken(pack, 1)
+    at = int(pack.held["frozen_at"][0])
+    assert 0 <= at < 7
+    assert 40 in pack.batches.rows_of(0, at, pack.held["order"]).tolist()
+    assert pack.held["frozen_at"][1] == -1
+    for now, then in zip((*pack.tensors, *pack.running), before[at], strict=True):
+        assert torch.equal(now[0], then[0])
+        assert not torch.equal(now[1], then[1])
+
+
+def test_a_row_that_does_not_count_may_be_infinite():
+    """The rows behind a short batch are of other jobs, or doubled: their losses are left out, not weighed with 0."""
+    losses = torch.tensor([[1.0, 3.0, torch.inf], [1.0, 2.0, 3.0]])
+    present = torch.tensor([[True, True, False], [True, True, True]])
+    assert step_module._mean(losses, present).tolist() == [2.0, 2.0]
+
+
+def test_products_in_fp16_skip_a_step_whose_gradient_overflowed():
+    """At a loss scale that overflows, weights stand still and the scale halves; once it fits they move."""
+    own = job(epochs=50, lr=0.01)
+    matrix, target = MATRIX.to(torch.float32), TARGET.to(torch.float32)
+    pack = PackState([own, replace(own, key=9)], SMALL_NETWORK, Data(matrix.half(), target, torch.float16))
+    pack.join([0, 1])
+    pack.held["loss_scale"].copy_(torch.tensor([2.0**24, 2.0**8]))
+    before = [t.detach().clone() for t in pack.tensors]
+    taken(pack, 1)
+    assert pack.held["loss_scale"].tolist() == [2.0**23, 2.0**8]
+    assert all(torch.equal(now[0], then[0]) for now, then in zip(pack.tensors, before, strict=True))
+    assert not any(torch.equal(now[1], then[1]) for now, then in zip(pack.tensors, before, strict=True))
+    taken(pack, 30)
+    assert not any(torch.equal(now[0], then[0]) for now, then in zip(pack.tensors, before, strict=True))
+
+
+# --- memory
+
+
+class Scarce:
+    """Memory for so many networks at a time: the step of a larger pack fails, at the call that is asked for."""
+
+    def __init__(self, monkeypatch, room, error=None):
+        self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
+        real = step_module.train_step
+
+        def step(pack, shape):
+            self.calls += 1
+            if len(pack) > self.room and self.calls > 5:
+                raise self.error
+            real(pack, shape)
+
+        monkeypatch.setattr(step_module, "train_step", step)
+
+
+@pytest.mark.parametrize("network", [SMALL_NETWORK, NORMED])
+@pytest.mark.parametrize("room", [1, 2])
+def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_no_step(monkeypatch, network, room):
+    """Five networks in the middle of their epochs: weights and scores are those of a machine with room for all."""
+    jobs = [replace(own, network=network) for own in (*UNEQUAL, *(replace(u, key=u.key + 1) for u in UNEQUAL[:2]))]
+    expected = fit(jobs, Data(MATRIX, TARGET), watch=Watch(judge))
+    halved = []
+    Scarce(monkeypatch, room)
+    found = fit(jobs, Data(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
+    assert halved == ([3, 2, 1] if room == 1 else [3, 2])
+    for own, oracle in zip(found, expected, strict=True):
+        assert own.curve.stopped == oracle.curve.stopped
+        np.testing.assert_allclose(own.curve.valid, oracle.curve.valid, rtol=1e-9)
+        for tensor, other in zip(own.tensors, oracle.tensors, strict=True):
+            np.testing.assert_allclose(tensor, other, rtol=1e-9, atol=1e-12)
+
+
+def test_one_network_that_does_not_fit_ends_in_a_sentence(monkeypatch):
+    """There is nothing left to halve: what to lower is named."""
+    Scarce(monkeypatch, 0, RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    with pytest.raises(TrainingError, match=re.escape("lower [model] width or depth, or [train] batch_size (now 4)")):
+        fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+
+
+def test_another_error_is_not_taken_for_want_of_memory(monkeypatch):
+    """A mistake in the code keeps its name."""
+    Scarce(monkeypatch, 0, RuntimeError("shapes do not agree"))
+    with pytest.raises(RuntimeError, match="shapes do not agree"):
+        fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+
+
+def test_a_pack_that_cannot_even_begin_begins_smaller(monkeypatch):
+    """No room for three fresh networks, room for two."""
+    expected = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    real, halved = PackState.join, []
+
+    def join(pack, positions):
+        if len(pack) + len(positions) > 2:
+            raise torch.OutOfMemoryError("no more")
+        real(pack, positions)
+
+    monkeypatch.setattr(PackState, "join", join)
+    found = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
+    assert halved == [2]
+    for own, oracle in zip(found, expected, strict=True):
+        for tensor, other in zip(own.tensors, oracle.tensors, strict=True):
+            np.testing.assert_allclose(tensor, other, rtol=1e-9, atol=1e-12)
+
+
+def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
+    """Half as many until it fits; the scores are the same."""
+    expected = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    real, asked = PackState.outputs, []
+
+    def outputs(pack, places, rows, values_at_a_time):
+        asked.append(values_at_a_time)
+        if values_at_a_time > 1 << 20:
+            raise torch.OutOfMemoryError("no more")
+        return real(pack, places, rows, values_at_a_time)
+
+    monkeypatch.setattr(PackState, "outputs", outputs)
+    found = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    assert asked[:3] == [1 << 22, 1 << 21, 1 << 20]
+    assert [own.curve.valid.tolist() for own in found] == [own.curve.valid.tolist() for own in expected]

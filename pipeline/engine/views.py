@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipeline.engine.beginnings import SAMPLED_ROWS
 from pipeline.engine.init import DATA_DRIVEN, expected_std, initial_tensors, sample_places, unit_variance
-from pipeline.engine.pack import SAMPLED_ROWS
 from pipeline.engine.vitals import activities
 from pipeline.facts import HeatMap, Histogram, Size, TensorFacts, UnitFacts
 
@@ -26,7 +26,7 @@ BULK = (0.1, 99.9)  # percentiles between which bins lie: a single far weight mu
 MOST_CELLS = 64  # of a heat map, along either side
 
 
-def initial_weights(network: Network, key: int, dtype: torch.dtype, rows: Tensor | None = None) -> list[Singles]:
+def redrawn_weights(network: Network, key: int, dtype: torch.dtype, rows: Tensor | None = None) -> list[Singles]:
     """One network's tensors as they were before the first step, drawn anew from its job's key.
 
     rows: [S, D], what a data-driven initialisation looked at (see `rows_looked_at`); of no use to other schemes.

@@ -23,7 +23,8 @@ NOT_SEARCHED = {
     f"train.{key}"
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
-        *("checkpoint_seconds", "custom_loss", "warm_start"),
+        *("checkpoint_seconds", "engine", "workers", "scheduler", "device_memory"),
+        *("custom_loss", "warm_start"),
     )
 } | {"model.custom", "model.options"}
 ALIASES = {"schema": "roles"}

@@ -104,6 +104,7 @@ SEARCH = Stage(
 # resolved elsewhere, or no part of what a stage computes
 NOT_IN_KEYS = {
     *("train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"),
+    *("train.engine", "train.workers", "train.scheduler", "train.device_memory"),
     "train.warm_start",
 }
 NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
@@ -132,7 +133,14 @@ def key_parts(
         "libraries": libraries,
     }
     if stage.computes:
-        parts["compute"] = {"device": compute.device, "threads": compute.threads, "precision": compute.precision}
+        compute_parts: dict[str, object] = {
+            "device": compute.device,
+            "threads": compute.threads,
+            "precision": compute.precision,
+        }
+        if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
+            compute_parts["shares"] = compute.shares
+        parts["compute"] = compute_parts
     return parts
 
 

@@ -33,8 +33,9 @@ class Compute:
     """Where and how numbers are computed, resolved; part of the key of every stage that trains."""
 
     device: str
-    threads: int
+    threads: int  # of each process that trains
     precision: str
+    shares: int = 1  # networks are cut into packs for so many workers: company changes the last bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,13 @@ def loss(outputs, targets):
 def build(inputs, outputs, width=4):
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
 '''
-WEIGHING = '''\
+WEIGHING = """\
 import torch
 
 
 def weighed(error):
     return torch.where(error > 0, 1.5 * error, error).square()
-'''
+"""
 LOSS = ("--set", "train.custom_loss=competitions/ideas.py:loss")
 NETWORK = ("--set", "model.custom=competitions/ideas.py:build")
 

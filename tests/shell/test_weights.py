@@ -87,7 +87,9 @@ def test_a_network_of_the_users_comes_back_too(tmp_path: Path) -> None:
 def test_metadata_that_do_not_go_with_the_tensors_are_refused(tmp_path: Path, changes: dict, reason: str) -> None:
     """One sentence with the reason."""
     message = refusal(written(tmp_path, **changes))
-    assert message.startswith(f"train.warm_start = '{tmp_path}/w.npz': not a file that `export` wrote, or a damaged one (")
+    assert message.startswith(
+        f"train.warm_start = '{tmp_path}/w.npz': not a file that `export` wrote, or a damaged one ("
+    )
     assert reason in message
 
 

@@ -12,7 +12,6 @@ import torch
 from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import fit
 from pipeline.engine.init import SCHEMES, expected_std

@@ -1,6 +1,6 @@
 """One pass over a large table whose rows lie in memory, and over the same rows streamed under a cap of 2 GB.
 
-python -m benchmarks.large_training [ROWS]
+python -m benchmarks.large_training [ROWS [NETWORKS]]
 
 ROWS x 100 float32, generated; a 256-256 network in batches of 1024; one network, and five side by side, each with its
 own row order. On a GPU rows stream from the host's memory, on a CPU from a file: "streamed" has just been written, so
@@ -54,7 +54,7 @@ NETWORK = Network(inputs=COLUMNS, hidden=(256, 256), activation="relu", init="py
 STEPS_A_TURN, TURNS_IN_MEMORY = 50, 10
 SIDES = {
     ("cpu", 1): ("resident", "streamed", "cold", "pressed"),
-    ("cpu", 5): ("resident", "streamed", "cold"),
+    ("cpu", 5): ("resident", "streamed"),
     ("cuda", 1): ("resident", "streamed"),
     ("cuda", 5): ("resident", "streamed"),
 }
@@ -62,12 +62,13 @@ SIDES = {
 
 def main() -> None:
     """Every case; a side's process is told what it is by its arguments."""
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 3:
         _one_side(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
         return
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    networks = {int(sys.argv[2])} if len(sys.argv) > 2 else {1, 5}
     for (device, models), sides in SIDES.items():
-        if device == "cpu" or cuda_devices():
+        if models in networks and (device == "cpu" or cuda_devices()):
             record("large_training", _case(device, models, rows, sides))
 
 

@@ -31,7 +31,7 @@ class Odd(nn.Module):
     def __init__(self, inputs, outputs):
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(1.5))
-        self.shift = nn.Parameter(torch.zeros(inputs))
+        self.shift = nn.Parameter(torch.full((inputs,), 0.1))
         self.over = nn.Conv1d(1, 2, 2, padding=1)
         self.first = nn.Linear(2 * (inputs + 1), 4)
         self.second = nn.Linear(4, 4, bias=False)
@@ -41,7 +41,7 @@ class Odd(nn.Module):
 
     def forward(self, rows):
         """[B, D] -> [B, outputs]."""
-        hidden = self.over((rows + self.shift - self.centres)[:, None]).flatten(1)
+        hidden = self.over((rows + self.shift * self.centres)[:, None]).reshape(len(rows), -1)
         hidden = torch.tanh(self.first(hidden))
         hidden = hidden + torch.tanh(self.again(torch.tanh(self.second(hidden))))
         return self.last(hidden) * self.gain

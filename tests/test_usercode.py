@@ -89,8 +89,9 @@ def test_a_file_named_like_a_module_of_pythons_own_takes_nothing_away(root):
     assert module_file("statistics", [root]) is None
 
 
-def test_an_edited_file_is_imported_anew_after_forget(root):
+def test_an_edited_file_is_imported_anew_after_forget(root, monkeypatch):
     """In the same second and at the same size, which a compiled file would not notice; what it imports, too."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     file = root / "competitions" / "lower.py"
     write(file, "ONE = 1\n")
     write(root / "competitions" / "upper.py", "from lower import ONE\ndef f():\n    return ONE\n")

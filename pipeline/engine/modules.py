@@ -71,8 +71,7 @@ def build(network: Network, builder: Builder, seed: int) -> nn.Module:
     name, options = network.custom, dict(network.custom_options)
     asked = ", ".join([f"{network.inputs}, {network.outputs}", *(f"{key}={value!r}" for key, value in options.items())])
     what = f"model.custom = {name!r}: {name.rpartition(':')[2]}({asked}) failed"
-    # not as inference tensors: a module that is first built for a prediction may later be trained
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False), blamed(what):
+    with torch.random.fork_rng(devices=[]), blamed(what):
         torch.default_generator.manual_seed(seed)
         module = builder(network.inputs, network.outputs, **options)
     if not isinstance(module, nn.Module):
@@ -87,7 +86,8 @@ def together(network: Network, builder: Builder, *, training: bool, like: tuple[
     builder: the function that `network.custom` names; another one after its file was edited.
     """
     # constants of the module are the same in every copy, see probes; its own parameters are never read
-    template = build(network, builder, seed=0).to(*like).train(training)
+    with torch.inference_mode(mode=False):  # what is first asked for by a prediction may later be trained
+        template = build(network, builder, seed=0).to(*like).train(training)
     names = list(parameters(template))
 
     def alone(own: Sequence[Tensor], rows: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.init import expected_std, initial_tensors
@@ -29,7 +28,7 @@ MATRIX, TARGET = rows_and_target(rows=60)
 OPTIMIZERS = {
     "adamw": (Rule(decoupled=True, weight_decay=0.2), lambda p: torch.optim.AdamW(p, weight_decay=0.2)),
     "adam": (Rule(weight_decay=0.1), lambda p: torch.optim.Adam(p, weight_decay=0.1)),
-    "sgd": (Rule(kind="sgd", momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 1, 0.9, nesterov=True)),
+    "sgd": (Rule(kind="sgd", momentum=0.5, nesterov=True), lambda p: torch.optim.SGD(p, 1, 0.5, nesterov=True)),
 }
 
 
@@ -47,7 +46,7 @@ def judge(position, rows, outputs):
 
 def fit_all(jobs, *, dtype=torch.float64, product=None, **options):
     matrix = MATRIX.to(product or dtype)
-    return fit(jobs, Data(matrix, TARGET.to(dtype), product), watch=Watch(judge), **options)
+    return fit(jobs, resident(matrix, TARGET.to(dtype), product), watch=Watch(judge), **options)
 
 
 def module_of(network, key):
@@ -90,9 +89,10 @@ def test_a_pack_of_modules_equals_plain_training_loops(name, optimizer):
     """Three jobs of unequal rows, rates and lengths; parameters of rank 0 to 3, one of them shared by two layers."""
     rule, make = OPTIMIZERS[optimizer]
     network = network_of(name)
-    jobs = [
-        job(**{"lr": 0.02, "valid_rows": np.arange(30, 50), "network": network, "rule": rule} | own) for own in POOL
-    ]
+    alike = {"lr": 0.02, "valid_rows": np.arange(30, 50), "network": network, "rule": rule}
+    jobs = [job(**alike | own) for own in POOL]
+    if optimizer == "sgd":
+        jobs = [replace(own, lr=own.lr / 10) for own in jobs]
     for own, found in zip(jobs, fit_all(jobs), strict=True):
         weights, scores = train_slowly(own, make)
         chosen = int(np.argmin(scores))
@@ -183,7 +183,7 @@ def test_prediction_is_the_modules_own(count):
     tensors = [p.detach() for p in module.parameters()]
     found = predict(network, tensors, MATRIX[:count])
     assert found.shape == (count,)
-    torch.testing.assert_close(found, module(MATRIX[:count])[:, 0].detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found, module(MATRIX)[:count, 0].detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_a_module_first_built_for_a_prediction_can_be_trained():
@@ -200,9 +200,9 @@ def test_products_in_bf16_are_near_and_the_weights_stay_single():
     """Within the 8 bits of bf16 of the outputs in fp32, and not equal to them."""
     network = network_of("plain")
     tensors = initial_tensors(network, torch.tensor([1, 2]), torch.float32)
-    rows = MATRIX.float().expand(2, -1, -1)
-    exact = forward(network, tensors, rows)
-    found = forward(network, tensors, rows.bfloat16(), Pass(product=torch.bfloat16))
+    rows = MATRIX.bfloat16().expand(2, -1, -1)
+    exact = forward(network, tensors, rows.float())
+    found = forward(network, tensors, rows, Pass(product=torch.bfloat16))
     assert found.dtype == torch.float32
     assert 0 < float((found - exact).abs().max()) < 0.03 * float(exact.abs().max())
     [trained] = fit_all([job(network=network, epochs=2)], dtype=torch.float32, product=torch.bfloat16)
@@ -226,7 +226,9 @@ def test_a_look_inside_sees_the_outputs():
 def test_jobs_of_two_functions_or_options_never_share_a_program():
     """They would be trained with the first one's module."""
     networks = [network_of("plain"), network_of("mlp"), network_of("mlp", width=7), network_of("mlp"), SMALL_NETWORK]
-    packs = plan_packs([job(network=network) for network in networks], on_gpu=False)
+    jobs = [job(network=network) for network in networks]
+    assert len({own.graph for own in jobs}) == 4
+    packs = plan_packs(jobs, on_gpu=False)
     assert sorted(pack.positions for pack in packs) == [(0,), (1, 3), (2,), (4,)]
 
 
@@ -235,6 +237,9 @@ def test_weight_decay_can_leave_out_all_but_weights():
     network = network_of("odd")
     exempt = [name for name, factor in zip(network.trained, decay_factors(network), strict=True) if not factor]
     assert exempt == ["module.gain", "module.shift", "module.over.bias", "module.first.bias", "module.last.bias"]
+    normed = network_of("mlp")
+    exempt = [name for name, factor in zip(normed.trained, decay_factors(normed), strict=True) if not factor]
+    assert exempt == ["module.0.bias", "module.1.weight", "module.1.bias", "module.3.bias"]
     assert decay_factors(SMALL_NETWORK) == [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
 
 

@@ -12,7 +12,6 @@ import torch
 from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import fit
 from pipeline.engine.init import SCHEMES, expected_std
@@ -67,7 +66,7 @@ def test_the_redrawn_weights_are_those_that_training_began_with(network, init):
     """Bit for bit what a training without a learning rate leaves behind, in company; data-driven ones to rounding."""
     network = replace(network, init=init)
     tensors, mine, data = untrained(network)
-    rows = data.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
+    rows = data.source.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
     redrawn = redrawn_weights(network, mine.key, torch.float64, rows)
     assert len(redrawn) == len(network.tensor_names)
     for name, found, kept in zip(network.trained, redrawn, tensors, strict=False):
@@ -78,7 +77,7 @@ def test_rows_that_products_see_in_half_precision_are_looked_at_in_it():
     """Weights in fp32, rows in bf16: unrounded rows would move the data-driven weights by a part in a thousand."""
     network = replace(SMALL_NETWORK, init="data_driven")
     tensors, mine, data = untrained(network, dtype=torch.float32, product=torch.bfloat16, key=4)
-    rows = data.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
+    rows = data.source.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
     assert rows.dtype == torch.bfloat16
     for found, kept in zip(redrawn_weights(network, mine.key, torch.float32, rows), tensors, strict=True):
         assert found.dtype == np.float32

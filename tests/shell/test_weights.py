@@ -166,6 +166,18 @@ def test_a_training_begins_with_a_file_and_is_keyed_by_its_content(project: Proj
     assert project.run("train", *FAST, *WARM)[0] == 0
 
 
+def test_a_file_that_changes_while_it_trains_leaves_no_result(project: Project) -> None:
+    """The key no longer says what networks began with. (A loss that writes to it stands in for another process.)."""
+    project.must("export", "old.npz", *FAST)
+    Path("meddling.py").write_text(
+        "from pathlib import Path\nPath('old.npz').write_bytes(b'')\n"
+        "def loss(outputs, targets):\n    return (outputs - targets).square()\n"
+    )
+    code, _, err = project.run("train", *FAST, *WARM, "--set", "train.custom_loss=meddling.py:loss")
+    assert code == 2
+    assert "old.npz changed while train ran, so its result was not stored" in err
+
+
 def test_other_folds_of_the_same_file_are_refused(project: Project) -> None:
     """Shuffled otherwise, with fewer rows, and in a sweep; exit code 2 before anything is trained."""
     project.must("export", "old.npz", *FAST)

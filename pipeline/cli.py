@@ -18,6 +18,7 @@ OTHER_COMMANDS = {
     "init": "draft competitions/NAME.toml from the files in data/raw/NAME/",
     "sample": "fetch the sample competition of that name, or with --kaggle a competition's files",
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
+    "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",

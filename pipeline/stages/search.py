@@ -163,7 +163,7 @@ def _pooled_loss(
         if result.curve.best_epoch < 0:
             return float("inf")
         valid = design.folds.valid[job.fold]
-        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid])
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid], blocks.target.device)
         oof[valid] = to_target(design.target_states[job.fold], outputs)
         scored[valid] = True
     return loss(metric, design.target[scored], oof[scored])

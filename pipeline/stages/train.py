@@ -88,7 +88,7 @@ def _held_out(
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
             continue
-        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N])
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
         if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
             failure = failure_at_the_end(design, candidate, job, result.tensors, blocks)
             useless.append(Case(job, failure, candidate, design))

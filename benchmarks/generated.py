@@ -15,6 +15,7 @@ from pipeline.engine.gradients import GradientRule
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
+from pipeline.engine.sources import Resident
 from pipeline.tables import Network
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def generated_data(rows: int, device: torch.device, precision: str, columns: int
     matrix = torch.randn(rows, columns, generator=generator, device=device)
     target = matrix[:, 0] ** 2 - matrix[:, 1]
     product = PRODUCTS[precision]
-    return Data(matrix if product is None else matrix.to(product), target, product)
+    return Data(Resident(matrix if product is None else matrix.to(product)), target, product)
 
 
 def fold_jobs(rows: int, epochs: int) -> list[Assignment]:

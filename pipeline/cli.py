@@ -27,6 +27,14 @@ OTHER_COMMANDS = {
     "doctor": "look for leaks, for drift between train and test, and at how the last training went",
     "gc": "delete artifacts that nothing refers to",
 }
+SETTING_OF = {  # options that stand for a setting
+    "device": "train.device",
+    "engine": "train.engine",
+    "scheduler": "train.scheduler",
+    "workers": "train.workers",
+    "trials": "search.trials",
+    "parallel": "search.parallel",
+}
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
     *("target", "force", "kaggle", "message"),
@@ -57,11 +65,10 @@ def parse(arguments: list[str]) -> Options:
     """Options from words; argparse answers --help and wrong usage itself (exit 2)."""
     given = _parser().parse_args(arguments)
     settings = list(given.settings)
-    for option in ("device", "trials", "parallel"):
+    for option, setting in SETTING_OF.items():
         value = getattr(given, option, None)
         if value is not None:
-            section = "train" if option == "device" else "search"
-            settings.append(f'{section}.{option}="{value}"' if option == "device" else f"{section}.{option}={value}")
+            settings.append(f'{setting}="{value}"' if isinstance(value, str) else f"{setting}={value}")
     extra = {name: getattr(given, name) for name in OWN_OPTIONS if name in given}
     return Options(given.command, given.name, tuple(settings), given.fast, **extra)
 
@@ -86,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
             help="override one setting, for example --set train.lr=1e-3; may be repeated",
         )
         command.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1")
+        command.add_argument("--engine", metavar="ENGINE", help="where packs are trained: local, processes or dask")
+        command.add_argument("--workers", type=int, metavar="N", help="processes, and at least so many packs")
+        command.add_argument("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.5:8786")
         command.add_argument("--fast", action="store_true", help="a tenth of the rows, 2 folds, 3 epochs: does it run?")
     return parser
 

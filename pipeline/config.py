@@ -23,8 +23,7 @@ NOT_SEARCHED = {
     f"train.{key}"
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
-        "checkpoint_seconds",
-        "device_memory",
+        *("checkpoint_seconds", "engine", "workers", "scheduler", "device_memory"),
     )
 }
 ALIASES = {"schema": "roles"}

@@ -100,8 +100,10 @@ SEARCH = Stage(
     computes=True,
 )
 # resolved elsewhere, or no part of what a stage computes
-NOT_IN_KEYS = {"train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"}
-NOT_IN_KEYS |= {"train.device_memory"}
+NOT_IN_KEYS = {
+    *("train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"),
+    *("train.engine", "train.workers", "train.scheduler", "train.device_memory"),
+}
 NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
 
 
@@ -127,7 +129,14 @@ def key_parts(
         "libraries": {name: found for module in stage.modules for name, found in library_versions(module).items()},
     }
     if stage.computes:
-        parts["compute"] = {"device": compute.device, "threads": compute.threads, "precision": compute.precision}
+        compute_parts: dict[str, object] = {
+            "device": compute.device,
+            "threads": compute.threads,
+            "precision": compute.precision,
+        }
+        if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
+            compute_parts["shares"] = compute.shares
+        parts["compute"] = compute_parts
     return parts
 
 

@@ -15,13 +15,13 @@ from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
-from pipeline.runtime import Runtime
+from pipeline.runtime import Runtime, in_this_process
 from pipeline.store import Manifest, Store
 from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
-    from pipeline.runtime import Checkpoint
+    from pipeline.runtime import Checkpoint, Spread
     from pipeline.settings import Config
     from pipeline.tables import Allowance, Compute, Winner
 
@@ -31,8 +31,10 @@ NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tel
 class Runner:
     """One command's view of one competition: keys, artifacts and loaded values."""
 
-    def __init__(self, competition: Competition, config: Config, compute: Compute) -> None:
-        self.competition, self.config, self.compute = competition, config, compute
+    def __init__(
+        self, competition: Competition, config: Config, compute: Compute, spread: Spread = in_this_process
+    ) -> None:
+        self.competition, self.config, self.compute, self.spread = competition, config, compute, spread
         self.winner: Winner | None = None
         joins = [join.file for join in config.join]
         folder = competition.raw(config.raw)
@@ -96,7 +98,7 @@ class Runner:
         return self._values[name]
 
     def runtime(self, store: Store, key: str, what: str, *, lines: bool = True) -> tuple[Runtime, Bar]:
-        """What a stage may use while it runs: the device, a progress bar, and the store for finished parts."""
+        """What a stage may use while it runs: devices, workers, a progress bar, and the store for finished parts."""
         bar = Bar(what, lines=lines)
 
         def keep(part: str, compute: Callable[[Checkpoint], object]) -> object:
@@ -111,7 +113,7 @@ class Runner:
             return value
 
         room = room_for_rows(self.compute.device, self.config.train.device_memory, store.folder)
-        return Runtime(self.compute, bar.update, keep, room), bar
+        return Runtime(self.compute, bar.update, keep, room, self.spread), bar
 
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}

@@ -298,6 +298,24 @@ class Train(Settings):
         description="GB of it that rows may take; more stream, to a GPU from the host's memory, to a CPU from a file; "
         "0: half of what is free",
     )
+    engine: Literal["local", "processes", "dask"] = Field(
+        "local",
+        description="where packs are trained: local: this process, with several GPUs one process each; processes of "
+        "this machine; dask: a cluster",
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="processes, and at least so many packs; 0: by cores and GPUs (dask: packs as planned)",
+    )
+    scheduler: str = Field("", description="of dask, such as tcp://10.0.0.5:8786", pattern=r"^\S*$")
+
+    @model_validator(mode="after")
+    def _known_scheduler(self) -> Self:
+        if self.engine == "dask" and not self.scheduler:
+            raise ValueError('engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786')
+        return self
 
 
 class Range(Settings):

@@ -32,8 +32,9 @@ class Compute:
     """Where and how numbers are computed, resolved; part of the key of every stage that trains."""
 
     device: str
-    threads: int
+    threads: int  # of each process that trains
     precision: str
+    shares: int = 1  # networks are cut into packs for so many workers: company changes the last bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +325,7 @@ class Fits:
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
-    stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
+    troubles: tuple[Advice, ...] = ()  # networks that failed, then what held others back; said in the notices too
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from pipeline.engine.beginnings import begun
-from pipeline.engine.data import gather
 from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
 from pipeline.engine.losses import LOSSES
@@ -55,7 +54,7 @@ class PackState:
     def __init__(self, jobs: Sequence[Assignment], network: Network, data: Data, *, on_device: bool = False) -> None:
         """on_device: keep the count of steps there too, as a captured step needs it."""
         self.jobs, self.network, self.data, self.on_device = jobs, network, data, on_device
-        self.device, self.dtype = data.matrix.device, data.target.dtype
+        self.device, self.dtype = data.device, data.target.dtype
         self.loss = LOSSES[jobs[0].loss]
         self.records: list[Record] = []
         self.width = max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
@@ -174,9 +173,9 @@ class PackState:
             tensors = [t.index_select(0, chosen) for t in tensors]
             how.widths = None if how.widths is None else how.widths.index_select(0, chosen)
         index = padded_rows(rows, max(map(len, rows)), self.device)
-        width = max(1, values_at_a_time // (len(rows) * self.data.matrix.shape[1]))
+        width = max(1, values_at_a_time // (len(rows) * self.data.source.columns))
         parts = [
-            forward(self.network, tensors, gather(self.data.matrix, part), how)
+            forward(self.network, tensors, self.data.source.gather(part), how)
             for part in torch.split(index, width, dim=1)
         ]
         found = answers(self.network, torch.cat(parts, dim=1)).cpu().numpy().astype(np.float64)

@@ -122,10 +122,11 @@ def training_batch(design: Design, candidate: Candidate, job: Job, blocks: Block
     rows = _training_rows(design, job)
     rows = rows[_spread(len(rows), SAMPLED_ROWS)]
     places = torch.as_tensor(rows + blocks.start[job.fold])
-    own = [t.index_select(0, places.to(t.device)).to(blocks.target.device) for t in (blocks.matrix, blocks.target)]
+    device = blocks.target.device
+    own = blocks.matrix.index_select(0, places.to(blocks.matrix.device)).to(device)
     by_row = LOSSES[candidate.train.loss]
     parameter = candidate.train.loss_parameter or by_row.parameter
-    return Batch(*own, by_row, parameter)
+    return Batch(own, blocks.target.index_select(0, places.to(device)), by_row, parameter)
 
 
 def _training_rows(design: Design, job: Job) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

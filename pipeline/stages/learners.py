@@ -1,4 +1,4 @@
-"""From a design to the engine's terms and back: which matrix a fold sees, what a job is told, how it is judged."""
+"""From a design to the device and back: the matrix that each fold sees, and what a network says of its rows."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ import numpy as np
 import torch
 
 from pipeline.engine.data import Data
-from pipeline.engine.fit import Watch, fit
 from pipeline.engine.mapped import empty_rows
 from pipeline.engine.networks import predict
-from pipeline.engine.packing import plan_packs
 from pipeline.engine.sources import choose_source
-from pipeline.stages.assignments import assignment_of
 from pipeline.tabular.features import matrix_for, take
-from pipeline.tabular.metrics import loss
-from pipeline.tabular.targets import to_network, to_target
+from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.engine.fit import Fitted
     from pipeline.engine.sources import Resident, Streamed
-    from pipeline.runtime import Checkpoint, Runtime
-    from pipeline.stages.assignments import Candidate
-    from pipeline.tables import Design, Floats, Integers, Job, Network, Singles, TargetState
+    from pipeline.runtime import Runtime
+    from pipeline.tables import Design, Floats, Network, Singles, TargetState
 
 # of weights, targets, predictions
 DTYPES = {
@@ -37,7 +31,6 @@ DTYPES = {
     "tf32": torch.float32,
 }
 PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
-TRAIN_CURVE_POINTS = 25
 ROWS_AT_A_TIME = 1 << 16  # made, or sent to the device to be predicted: 26 MB at 100 columns
 
 
@@ -82,48 +75,9 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
     return Blocks(matrix, target, start, total, choose_source(matrix, device, runtime.room.device, product))
 
 
-def fit_networks(
-    design: Design,
-    candidates: Sequence[Candidate],
-    jobs: Sequence[Job],
-    *,
-    metric: str,
-    runtime: Runtime,
-    blocks: Blocks,
-) -> list[Fitted]:
-    """Train every job, packed; results in the order of `jobs`. Finished packs are kept."""
-    assignments = [assignment_of(design, candidates[job.candidate], job, blocks.start[job.fold]) for job in jobs]
-    device = torch.device(runtime.compute.device)
-    torch.set_num_threads(runtime.compute.threads)
-    packs = plan_packs(assignments, on_gpu=device.type != "cpu", pack_size=candidates[0].train.pack_size)
-    data = Data(blocks.source.matrix, blocks.target, PRODUCTS.get(runtime.compute.precision))
-    total, done = sum(a.epochs for a in assignments), 0
-    fitted: dict[int, Fitted] = {}
-    for number, pack in enumerate(packs):
-        positions = pack.positions
-        what = f"{len(positions)} networks, {pack.slots} side by side, pack {number + 1} of {len(packs)}"
-
-        def advance(epochs: int, what: str = what) -> None:
-            nonlocal done
-            done += epochs
-            runtime.on_progress(done, total, what)
-
-        def run(checkpoint: Checkpoint, positions: Sequence[int] = positions, slots: int = pack.slots) -> list[Fitted]:
-            def judge(member: int, rows: Integers, outputs: Floats) -> float:
-                fold = jobs[positions[member]].fold
-                own = rows - blocks.start[fold]
-                return loss(metric, design.target[own], to_target(design.target_states[fold], outputs))
-
-            own = [assignments[p] for p in positions]
-            watch = Watch(judge, TRAIN_CURVE_POINTS, advance)
-            return fit(own, data, watch=watch, slots=slots, checkpoint=checkpoint)
-
-        results = runtime.keep(f"pack-{number}", run)
-        assert isinstance(results, list)
-        fitted |= dict(zip(positions, results, strict=True))
-        done = sum(assignments[p].epochs for finished in packs[: number + 1] for p in finished.positions)
-        runtime.on_progress(done, total, what)
-    return [fitted[position] for position in range(len(jobs))]
+def data_of(blocks: Blocks, precision: str) -> Data:
+    """The stacked blocks as the engine wants them."""
+    return Data(blocks.source, blocks.target, PRODUCTS.get(precision))
 
 
 def outputs_of(

@@ -13,7 +13,8 @@ from pipeline.errors import TrainingError
 from pipeline.runtime import compute_always
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.failures import failed, short
-from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
+from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.packs import fit_networks
 from pipeline.tables import Job, Winner
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target

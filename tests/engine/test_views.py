@@ -9,13 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import fit
 from pipeline.engine.init import SCHEMES, expected_std
-from pipeline.engine.pack import Data
 from pipeline.engine.views import (
     heat_map,
     heat_maps,
@@ -54,7 +53,7 @@ def tensors_of(network, **given):
 def untrained(network, *, dtype=torch.float64, product=None, key=0, train_rows=None):
     """The tensors of a job trained at a learning rate of 0, beside two others, and the rows that it trains on."""
     matrix, target = rows_and_target(inputs=network.inputs, dtype=dtype)
-    data = Data(matrix if product is None else matrix.to(product), target, product)
+    data = resident(matrix if product is None else matrix.to(product), target, product)
     own = np.arange(3, 17) if train_rows is None else train_rows
     mine = job(network=network, key=job_key(key, 1), train_rows=own, lr=0.0, epochs=1)
     others = [job(network=network, key=job_key(9, fold), lr=0.0, epochs=1) for fold in (0, 2)]

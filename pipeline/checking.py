@@ -99,7 +99,7 @@ def _last_training(runner: Runner) -> Iterator[str]:
     notices = cast("Fits", store.load(found)).notices
     which = "the last training" if newest.key == runner.key("train") else "the last training, of other settings or data"
     if not notices:
-        yield f"{which} had no network that failed or stalled"
+        yield f"{which.replace(' data', ' data,')} had no network that failed or stalled"
     for notice in notices:
         yield f"{'train':<8} {which}: {notice.text}"
 

@@ -62,7 +62,7 @@ def report_of(cases: Sequence[Case], networks: int) -> str:
     if rest:
         lines.append(f"and {_networks(rest)} of other causes")
     others = networks - len(cases)
-    trained = f"; {_networks(others)} trained to the end" if others else ""
+    trained = f"; {_networks(others)} trained on" if others else ""
     return "\n".join([f"{len(cases)} of {_networks(networks)} came to nothing{trained}", *lines])
 
 

@@ -87,7 +87,7 @@ def judge_baseline(evidence: Evidence) -> Verdict:
         return Verdict(f"Worse than {best.name}", detail, is_good=False)
     if abs(by) <= LEVEL:
         return Verdict(f"Level with {best.name}", detail, is_good=False)
-    size = f"{abs(by):.3f}" if greater else _percent(abs(by))
+    size = f"{abs(by):.3f}" if greater else percent(abs(by))
     side = "above" if (by > 0) != greater else "below"
     return Verdict(f"{size} {side} {best.name}", detail, is_good=by < 0)
 
@@ -173,7 +173,7 @@ def _on_few_rows(evidence: Evidence) -> Advice | None:
         return None
     rows = "One row carries" if len(few) == 1 else f"{len(few)} rows carry"
     action = "Look at the largest errors below: are these rows right?"
-    return Advice(f"{rows} {_percent(share)} of the error.", action, "")
+    return Advice(f"{rows} {percent(share)} of the error.", action, "")
 
 
 def _on_seeds(evidence: Evidence) -> Advice | None:
@@ -196,5 +196,6 @@ def _train(settings: str) -> str:
     return f'make train submit report SET="{settings}"'
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words."""
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"

@@ -92,7 +92,7 @@ def test_networks_of_one_cause_are_told_together_the_most_frequent_first():
 
 
 def test_an_error_has_at_most_five_lines_and_counts_everybody():
-    """Five causes of seven networks, three of them in full; and how many trained to the end."""
+    """Five causes of seven networks, three of them in full; and how many trained on."""
     others = [
         case(first="inputs", inputs=(LargeInput(AGE, np.inf),)),
         case("weights", 1),
@@ -101,7 +101,7 @@ def test_an_error_has_at_most_five_lines_and_counts_everybody():
     ]
     lines = report_of([wild(0), wild(1), wild(2), *others], networks=10).split("\n")
     assert len(lines) == 5
-    assert lines[0] == "7 of 10 networks came to nothing; 3 networks trained to the end"
+    assert lines[0] == "7 of 10 networks came to nothing; 3 networks trained on"
     assert lines[1].startswith("fold 1, seed 0: ")
     assert lines[-1] == "and 2 networks of other causes"
 

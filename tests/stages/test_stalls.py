@@ -90,6 +90,10 @@ KNOWN = {
         signs(np.linspace(1.0, 1.2, 12), settings={"lr": 0.1}), "(training error 1, the mean's 1)", "too high",
         "train.lr=0.004",
     ),
+    "nothing learned in too few epochs": (
+        signs(np.linspace(1.2, 1.0, 12), settings={"lr": 0.02, "epochs": 30}), "never did better", "It still falls",
+        "train.epochs=120",
+    ),
     "nothing learned under a penalty": (
         signs(np.full(12, 1.0), settings={"l1": 0.1}), "never did better", "l1 = 0", "train.l1=0",
     ),
@@ -130,7 +134,7 @@ def test_each_sign_alone_is_told_with_its_remedy(name):
         signs(insides=(inside(gradients=(1e-2, 1.0, 1.0)),)),
         signs(insides=(inside(gradients=(1.0, 0.0, 0.0)),)),
         signs(insides=(), curves=(), mean_errors=()),
-        signs([1.1, 1.0, 1.0]),
+        signs([1.1, 1.0, 1.0, 1.0]),
         signs(BOUNCING),
         signs(BOUNCING, settings={"schedule": "constant", "plateau_factor": 0.5}),
         signs(np.r_[np.linspace(1, 0.5, 6), np.full(6, 0.5)], settings={"schedule": "constant"}),

@@ -83,7 +83,7 @@ def test_a_diverged_trial_is_told_as_failed_and_counts(study):
 
 
 def test_a_diverged_trial_says_why_and_its_neighbours_are_scored(study):
-    """The user's own rate beside one of 1e37 in the same pack: only the second has a cause, with network and setting."""
+    """The user's own rate beside one of 1e37 in one pack: only the second has a cause, with network and setting."""
     study.enqueue_trial({"train.lr": 0.01})
     study.enqueue_trial({"train.lr": 1e37})
     run(study, 2, space={"train.lr": Range(choice=(0.01, 1e37))})

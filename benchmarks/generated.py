@@ -89,13 +89,13 @@ def operations_a_row(job: Assignment) -> int:
 
 def plain_loop(job: Assignment, data: Data, steps: int, *, fused: bool) -> Callable[[], None]:
     """Steps of one network as PyTorch's own tutorial takes them, but rows by index on the device and no DataLoader."""
-    device = data.matrix.device
+    device = data.device
     sizes = list(pairwise((job.network.inputs, *job.network.hidden, 1)))
     layers = [layer for n_in, n_out in sizes for layer in (torch.nn.Linear(n_in, n_out), torch.nn.ReLU())]
     net = torch.nn.Sequential(*layers[:-1]).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=PLAIN.weight_decay, fused=fused or None)
     rows = torch.as_tensor(job.train_rows, device=device)
-    return partial(_take_steps, steps, net, optimizer, replace(data, matrix=data.matrix.float()), rows)
+    return partial(_take_steps, steps, net, optimizer, replace(data, source=Resident(data.source.matrix.float())), rows)
 
 
 def _take_steps(
@@ -108,7 +108,7 @@ def _take_steps(
         for index in rows[torch.randperm(len(rows), device=rows.device)].split(BATCH)[: steps - taken]:
             optimizer.zero_grad()
             with autocast:
-                outputs = net(data.matrix[index])[:, 0]
+                outputs = net(data.source.matrix[index])[:, 0]
             torch.nn.functional.mse_loss(outputs.float(), data.target[index]).backward()
             optimizer.step()
             taken += 1

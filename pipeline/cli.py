@@ -20,6 +20,7 @@ OTHER_COMMANDS = {
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
     "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
+    "export": "write the trained weights to a file that train.warm_start can begin with",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
@@ -37,7 +38,7 @@ SETTING_OF = {  # options that stand for a setting
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message"),
+    *("target", "force", "kaggle", "message", "file"),
 )
 
 
@@ -59,6 +60,7 @@ class Options:
     force: bool = False
     kaggle: str | None = None  # a slug, or empty: the one in the config; None: not asked for
     message: str = ""
+    file: str = ""
 
 
 def parse(arguments: list[str]) -> Options:
@@ -84,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         _add_own(name, command)
         command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
+        if name == "export":
+            command.add_argument(
+                "file", nargs="?", default="", metavar="FILE", help="by default models/NAME/weights.npz"
+            )
         command.add_argument(
             "--set",
             dest="settings",

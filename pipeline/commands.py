@@ -103,6 +103,10 @@ def run_with(runner: Runner, options: Options) -> None:
         print_summary(runner)
     elif options.command == "predict":
         predict_file(runner, Path(options.input), Path(options.output))
+    elif options.command == "export":
+        from pipeline.weights import export
+
+        export(runner, options.file)
     elif options.command in ("heldout", "doctor"):
         from pipeline import checking
 

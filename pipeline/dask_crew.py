@@ -54,7 +54,9 @@ class DaskCrew:
         try:
             for task in tasks:
                 ours = (versions_of(task.work), run)
-                key = f"foldpack-{run}-{task.number}"
+                # Dask expects of a task what those of its prefix took, and would not hand it to an idle worker if that
+                # was short; so each is one of its own kind
+                key = f"pack{task.number}_{run}"
                 waiting[self._client.submit(compute_task, sent, task.work, task.compute, *ours, key=key)] = task
             for future in as_completed(list(waiting), loop=self._client.loop):
                 task = waiting.pop(future)
@@ -71,11 +73,13 @@ class DaskCrew:
         if self._sent is None or self._shared is not shared:
             try:
                 self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
+                self._sent = self._client.scatter(shared, broadcast=True, hash=False)
             except TimeoutError as error:
                 raise WorkerError(
                     f"the Dask scheduler at {self._address} has no worker; start some: `dask worker {self._address}`"
                 ) from error
-            self._sent = self._client.scatter(shared, broadcast=True, hash=False)
+            except OSError as error:
+                raise self._lost() from error
             self._shared = shared
         return self._sent
 
@@ -90,11 +94,14 @@ class DaskCrew:
                 ) from error
         self._sent = None  # rows that only a dead worker held are lost with it
         if self._client.status != "running":
-            raise WorkerError(
-                f"the connection to the Dask scheduler at {self._address} was lost; run the same command again when it "
-                f"is back: nothing finished is lost"
-            )
+            raise self._lost()
         raise CrewLostError(f"Dask says {future.status}")
+
+    def _lost(self) -> WorkerError:
+        return WorkerError(
+            f"the connection to the Dask scheduler at {self._address} was lost; run the same command again when it is "
+            f"back: nothing finished is lost"
+        )
 
     def _stop(self, run: str, futures: Sequence[Future]) -> None:
         with suppress(Exception):  # whatever ended the work counts, not that its end could not be told

@@ -7,23 +7,24 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pipeline import digests
+from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
 from pipeline.devices import room_for_rows
 from pipeline.errors import ArtifactError
-from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
+from pipeline.graph import RAW, SEARCH, STAGES, START, WINNER, Stage, code_of, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime, in_this_process
 from pipeline.store import Manifest, Store
+from pipeline.weights import read_weights, weights_digest
 from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
     from pipeline.runtime import Checkpoint, Spread
     from pipeline.settings import Config
-    from pipeline.tables import Allowance, Compute, Winner
+    from pipeline.tables import Allowance, Compute, Weights, Winner
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 
@@ -36,6 +37,7 @@ class Runner:
     ) -> None:
         self.competition, self.config, self.compute, self.spread = competition, config, compute, spread
         self.winner: Winner | None = None
+        usercode.forget()  # a command sees the user's functions as they are when it begins
         joins = [join.file for join in config.join]
         folder = competition.raw(config.raw)
         self.raw_files = find_files(folder, config.files, joins, holdout=config.holdout.share > 0)
@@ -115,6 +117,15 @@ class Runner:
         room = room_for_rows(self.compute.device, self.config.train.device_memory, store.folder)
         return Runtime(self.compute, bar.update, keep, room, self.spread), bar
 
+    @property
+    def train_file(self) -> str:
+        """sha256 of the training file."""
+        return self._raw_hashes["train"]
+
+    def start(self) -> Weights | None:
+        """The weights that networks begin with, read from the file that the config names."""
+        return read_weights(self.config.train.warm_start, train_file=self.train_file)
+
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}
         settings = {parameter: value_at(self.config, section) for parameter, section in stage.config.items()}
@@ -141,8 +152,10 @@ class Runner:
         digests.forget()
         stage = STAGES[name]
         known = _mapping(self.parts(name)["code"])
-        digests_now = {m: digest for module in stage.modules for m, digest in digests.code_digest(module).items()}
+        digests_now, _ = code_of(stage, self.config)
         changed = [module for module, digest in digests_now.items() if known.get(module) != digest]
+        if START in stage.inputs.values() and self._input_key(START) != _mapping(self.parts(name)["inputs"])[START]:
+            changed.append(self.config.train.warm_start)
         # a clock may be set back, but ctime moves with every write: unequal stamps are looked at, equal ones trusted
         if RAW in stage.inputs.values() and self.raw_files.stamps() != self._raw_stamps:
             now = self.raw_files.hashes()
@@ -155,11 +168,15 @@ class Runner:
     def _input_key(self, source: str) -> object:
         if source == RAW:
             return dict(self._raw_hashes)
+        if source == START:
+            return weights_digest(self.config.train.warm_start)
         return winner_digest(self.winner) if source == WINNER else self.key(source)
 
     def _input_value(self, source: str) -> object:
         if source == RAW:
             return read_tables(self.raw_files, self.config.files, _allowance(self.config))
+        if source == START:
+            return self.start()
         return self.winner if source == WINNER else self.value(source)
 
     def _shown(self, manifest: Manifest) -> str:

@@ -15,8 +15,8 @@ import torch
 from pipeline.engine.beginnings import begun
 from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
-from pipeline.engine.losses import LOSSES
-from pipeline.engine.networks import Pass, answers, forward
+from pipeline.engine.losses import loss_of
+from pipeline.engine.networks import Pass, answers, decay_factors, forward
 from pipeline.engine.optimizers import PackedOptimizer
 from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
@@ -55,7 +55,7 @@ class PackState:
         """on_device: keep the count of steps there too, as a captured step needs it."""
         self.jobs, self.network, self.data, self.on_device = jobs, network, data, on_device
         self.device, self.dtype = data.device, data.target.dtype
-        self.loss = LOSSES[jobs[0].loss]
+        self.loss = loss_of(jobs[0].loss)
         self.records: list[Record] = []
         self.width = max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
         self.held: dict[str, Tensor] = {}
@@ -63,6 +63,7 @@ class PackState:
         self.running: list[Tensor] = []
         self.optimizer: PackedOptimizer | None = None
         self.gradients: PackedGradients | None = None
+        self.company = 0  # counts who was here, since what is remembered of one company is of no use to the next
         self.any_frozen = False  # whether some network came to a loss that is not finite; a device does not tell
         self.batches = BatchPlan([], np.zeros(0, dtype=np.int64), self.device, on_device=on_device)
 
@@ -93,8 +94,7 @@ class PackState:
         rules, table = [job.rule for job in fresh], rate_table(fresh)
         bounds = [job.gradient for job in fresh]
         if self.optimizer is None or self.gradients is None:
-            exempt = [1.0 if name.endswith((".weight", ".skip")) else 0.0 for name in self.network.trained]
-            factors = [] if fresh[0].decay_biases else exempt
+            factors = [] if fresh[0].decay_biases else decay_factors(self.network)
             on_cpu = self.device.type == "cpu"
             self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=on_cpu, decay_factors=factors)
             self.gradients = PackedGradients(bounds, self.held["loss_sum"], factors)
@@ -207,6 +207,7 @@ class PackState:
 
     def _describe(self, steps: Integers) -> None:
         """What follows from which networks are here and how far they are."""
+        self.company += 1
         jobs = self.own()
         self.batches = BatchPlan(jobs, steps, self.device, on_device=self.on_device)
         trained, running = list(self.network.trained), list(self.network.running)

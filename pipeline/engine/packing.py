@@ -55,7 +55,8 @@ class Assignment:
         network = self.network
         shape = (network.inputs, len(network.hidden), network.norm, network.skips)
         of_network = (*shape, network.activation, network.link)
-        return (*of_network, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
+        of_user = (network.custom, network.custom_options)
+        return (*of_network, *of_user, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
 
     @property
     def steps_per_epoch(self) -> int:

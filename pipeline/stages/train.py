@@ -16,6 +16,7 @@ from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
+from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Job, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
@@ -28,20 +29,28 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Network, Singles, Winner
+    from pipeline.tables import Design, Floats, Network, Singles, Weights, Winner
 
 
-def train(
-    design: Design, *, model: Model, train: Train, metric: str, runtime: Runtime, winner: Winner | None = None
+def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
+    design: Design,
+    *,
+    model: Model,
+    train: Train,
+    metric: str,
+    runtime: Runtime,
+    winner: Winner | None = None,
+    start: Weights | None = None,
 ) -> Fits:
     """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
 
-    winner: a search's best values, which replace those of [model] and [train].
-    Raises TrainingError, naming fold, seed and cause, where networks never had a finite loss; the others train to their
-    end before, and are kept.
+    winner: a search's best values, which replace those of [model] and [train]. start: weights to begin with.
+    Raises ConfigError where these do not fit, or would leak; TrainingError, naming fold, seed and cause, where networks
+    never had a finite loss; the others train to their end before, and are kept.
     """
     started = time.perf_counter()
-    candidate = with_values(Candidate(model, train), winner.values if winner else {})
+    check_start(start, design)
+    candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
     K = design.folds.count
     seeds = range(train.seed, train.seed + train.seeds)
     folds = range(K + 1) if train.refit else range(K)
@@ -56,7 +65,7 @@ def train(
     N = len(design.target)
     test = take(design.rows, slice(N, None))
     return Fits(
-        name=candidate.model.kind,
+        name=candidate.name,
         jobs=tuple(jobs),
         weights=weights,
         network=network,
@@ -67,7 +76,12 @@ def train(
         test_predictions=predict(design, network, jobs, weights, test, runtime.compute),
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
-        notices=(*_notices(kinds, held_back, len(jobs)), *_longer_refit(jobs, fitted, candidate.train, K)),
+        notices=(
+            *_notices(kinds, held_back, len(jobs)),
+            *_started(start, jobs),
+            *_narrowed(fitted),
+            *_longer_refit(jobs, fitted, candidate.train, K),
+        ),
         troubles=(*map(advice_of_kind, kinds), *held_back),
     )
 
@@ -102,6 +116,11 @@ def _held_out(
     return by_fold, by_seed
 
 
+def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:
+    """Say that nothing here began from scratch."""
+    return [Notice("training", f"networks that began with weights of {start.file}", len(jobs))] if start else []
+
+
 def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[list[Case]]:
     """Networks whose loss was not finite, by cause; raises where some have nothing to fall back on."""
     cases = failed(design, candidate, jobs, fitted)
@@ -117,6 +136,18 @@ def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice], netwo
         yield Notice("training", text, len(alike))
     for advice in held_back:
         yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), networks)
+
+
+def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:
+    """Say that memory ran out, and how to have it so from the beginning."""
+    found = [result.narrowed_to for result in fitted if result.narrowed_to]
+    if not found:
+        return []
+    text = (
+        f"memory ran out, so at most {min(found)} networks trained side by side from then on, with the same results; "
+        f"train.pack_size = {min(found)} begins so"
+    )
+    return [Notice("training", text, len(found))]
 
 
 def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,14 @@ MOST_PROCESSES = 8  # when nobody said how many: more make the packs small, and 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where packs are trained. devices: one for each process of this machine; empty: in this process, or by Dask."""
+    """Where packs are trained. devices: one for each process of this machine; empty: in this process, or by Dask.
+
+    gigabytes: of its device that rows may take in each process; 0: a share of what is free there.
+    """
 
     devices: tuple[str, ...] = ()
     scheduler: str = ""
+    gigabytes: float = 0.0
 
 
 def resolve_places(train: Train) -> tuple[Compute, Places]:
@@ -41,12 +46,14 @@ def resolve_places(train: Train) -> tuple[Compute, Places]:
     """
     compute = resolve_compute(train.device, train.threads, train.precision)
     if train.engine == "dask":
-        return replace(compute, threads=train.threads or 1, shares=max(train.workers, 1)), Places((), train.scheduler)
+        compute = replace(compute, threads=train.threads or 1, shares=max(train.workers, 1))
+        return compute, Places((), train.scheduler, train.device_memory)
     devices = _every_device(compute.device)
     processes = _processes(train, devices)
     threads = train.threads or max(1, available_cores() // processes)
     compute = replace(compute, threads=threads, shares=max(train.workers, processes))
-    return compute, Places(tuple(devices[i % len(devices)] for i in range(processes)) if processes > 1 else ())
+    placed = tuple(devices[i % len(devices)] for i in range(processes)) if processes > 1 else ()
+    return compute, Places(placed, gigabytes=train.device_memory)
 
 
 def _every_device(device: str) -> list[str]:
@@ -121,6 +128,18 @@ def room_for_rows(device: str, gigabytes: float, folder: Path) -> Room:
     import torch
 
     return Room(_share(torch.cuda.mem_get_info(device)[0]), host, str(folder))
+
+
+def room_beside(
+    others: int, device: str, gigabytes: float, folder: Path | None = None, *, on_device: int | None = None
+) -> Room:
+    """What rows may take in one of several processes of this machine: an equal part of it.
+
+    others: processes beside this one. on_device: those of them that use the same device; None: all.
+    """
+    room = room_for_rows(device, gigabytes, folder or Path(tempfile.gettempdir()))
+    beside = others if on_device is None else on_device
+    return Room(room.device // (beside + 1), room.host // (others + 1), room.folder)
 
 
 def _share(free: int) -> int:

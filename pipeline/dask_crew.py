@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
 
-from pipeline.digests import code_digest, library_versions
+from pipeline.digests import code_digest, library_versions, user_code
 from pipeline.errors import WorkerError
 from pipeline.runtime import NoCheckpoint
 from pipeline.spreading import CrewLostError
@@ -151,7 +151,8 @@ def versions_of(work: Work) -> dict[str, str]:
     if not module.startswith("pipeline."):
         return {}
     with _READING:
-        return {**code_digest(module), **library_versions(module)}
+        code, libraries = user_code(getattr(work, "references", ()))
+        return {**code, **libraries, **code_digest(module), **library_versions(module)}
 
 
 _READING = threading.Lock()
@@ -162,7 +163,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> Iterator[s
     for name in sorted({*here, *there}):
         if here.get(name) == there.get(name):
             continue
-        if name.startswith("pipeline"):
+        if name.startswith("pipeline") or name.endswith(".py"):
             yield f"{name} is another one"
         else:
             yield f"{name} is {there.get(name, 'absent')} there, {here.get(name, 'absent')} here"

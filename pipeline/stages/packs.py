@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline import usercode
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.packing import plan_packs
 from pipeline.runtime import Part, Runtime
@@ -146,7 +147,14 @@ class PackWork:
         with products_in(compute.precision):
             return fit(used.assignments, used.data, watch=watch, slots=self.slots, checkpoint=checkpoint)
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Functions of the user's that it calls."""
+        named = {name for c in self.candidates for name in (c.model.custom, c.train.custom_loss)}
+        return tuple(sorted(named - {""}))
+
     def _build(self, design: Design, compute: Compute) -> AtHand:
+        usercode.refresh()
         blocks, data = _BUILT.of(design, tuple(sorted({job.fold for job in self.jobs})), compute)
         return AtHand(assignments_for(design, self.candidates, self.jobs, blocks.start), data, blocks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -279,3 +280,38 @@ def test_a_sweep_trains_with_the_users_functions(ideas: Project) -> None:
     code, _, err = ideas.run("search", "--set", 'search.space={"train.custom_loss"={choice=["a:b"]}}')
     assert code == 2
     assert "unknown key 'train.custom_loss'" in err
+
+
+# --- in other processes
+
+
+@pytest.mark.slow
+def test_workers_train_with_the_users_functions_as_one_process_does(ideas: Project) -> None:
+    """Nothing but their names travels: two processes import the files themselves, to the same bytes."""
+    options = (*LOSS, *NETWORK, "--set", "train.threads=2")
+    workers = (*options, "--set", "train.engine=processes", "--set", "train.workers=2")
+    ideas.must("evaluate", *workers)
+    spread = loads(ideas)
+    parts = {file.stem: json.loads(file.read_text())["parts"] for file in ideas.models.glob("train-*.json")}
+    [threads] = [part["compute"]["threads"] for part in parts.values()]
+    shutil.rmtree(ideas.models)
+    out = ideas.must("evaluate", *LOSS, *NETWORK, "--set", f"train.threads={threads}")
+    assert "train       computed" in out
+    assert loads(ideas) == spread
+
+
+def test_a_worker_is_asked_whether_it_has_the_same_files(ideas: Project) -> None:
+    """What a pack's result depends on holds the user's modules beside ours."""
+    pytest.importorskip("distributed")
+    from pipeline.dask_crew import differences, versions_of
+    from pipeline.settings import Model, Train
+    from pipeline.stages.assignments import Candidate
+    from pipeline.stages.packs import PackWork
+
+    settings = Train(custom_loss="competitions/ideas.py:loss")
+    work = PackWork((Candidate(Model(custom="competitions/ideas.py:build"), settings),), (), 1, "rmse")
+    assert work.references == ("competitions/ideas.py:build", "competitions/ideas.py:loss")
+    before = versions_of(work)
+    assert {"competitions/ideas.py", "competitions/weighing.py", "pipeline.stages.packs"} <= before.keys()
+    edit(ideas, "weighing.py", "1.5", "2.5")
+    assert list(differences(before, versions_of(work))) == ["competitions/weighing.py is another one"]

@@ -332,7 +332,7 @@ class Fits:
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
-    stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
+    troubles: tuple[Advice, ...] = ()  # networks that failed, then what held others back; said in the notices too
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -87,7 +88,8 @@ def load(reference: str) -> Callable[..., object]:
     """
     place = locate(reference)
     try:
-        module = importlib.import_module(place.module) if place.file is None else _executed(place.module, place)
+        with _IMPORTING:
+            module = importlib.import_module(place.module) if place.file is None else _executed(place.module, place)
     except SyntaxError as error:
         raise ConfigError(syntax_fault(error, place.file)) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's module raises is theirs to mend
@@ -105,10 +107,18 @@ def load(reference: str) -> Callable[..., object]:
 
 def forget() -> None:
     """Import the user's modules anew when they are next asked for: their files may have been edited."""
-    load.cache_clear()
-    for name in FINDER.found:
-        sys.modules.pop(name, None)
-    FINDER.found.clear()
+    with _IMPORTING:
+        load.cache_clear()
+        for name in FINDER.found:
+            sys.modules.pop(name, None)
+        FINDER.found.clear()
+        FINDER.files.clear()
+
+
+def refresh() -> None:
+    """Forget what was imported if one of its files is another one now: for a process that outlives a command."""
+    if any(_stamp(file) != stamp for file, stamp in FINDER.files.items()):
+        forget()
 
 
 @contextlib.contextmanager
@@ -163,7 +173,7 @@ class _Finder(MetaPathFinder):
     def __init__(self) -> None:
         self.roots: list[Path] = []
         self.found: set[str] = set()
-        self.files: set[Path] = set()
+        self.files: dict[Path, tuple[int, ...]] = {}  # as they were when they were imported
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module of the user's, else None."""
@@ -181,13 +191,21 @@ class _Finder(MetaPathFinder):
     def spec(self, name: str, file: Path) -> ModuleSpec | None:
         """How a module is made of a file of the user's."""
         self.found.add(name)
-        self.files.add(file.resolve())
+        self.files[file.resolve()] = _stamp(file)
         inside = [str(file.parent)] if file.name == "__init__.py" else None
         loader = _FromSource(name, str(file))
         return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inside)
 
 
 FINDER = _Finder()
+_IMPORTING = threading.RLock()  # a worker may train packs in several threads
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    if not file.exists():
+        return ()
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _executed(name: str, place: Place) -> ModuleType:

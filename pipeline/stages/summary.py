@@ -84,6 +84,9 @@ def summarise(design: Design, *, model: Model, train: Train, compute: Compute, w
 def steps_of(network: Network, dropout: float) -> Iterator[Step]:
     """What happens to a batch of rows, in turn: products, norms, activations with dropout, shortcuts."""
     yield Step(0, "input", network.inputs)
+    if network.custom:
+        yield Step(1, network.custom, network.outputs, network.parameters, network.parameters, "as it draws them")
+        return
     for layer, (_, n_out) in enumerate(network.layer_sizes):
         yield _step(network, layer, "linear", ("weight", "bias"))
         if layer == len(network.hidden):

@@ -1,6 +1,8 @@
 """Networks of the user's: many of one torch module as one program, each as if it trained alone in a plain loop."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,6 +290,26 @@ def test_a_stopped_training_of_modules_goes_on_to_the_same_bits():
     for found, oracle in zip(fit_all(jobs, slots=2, checkpoint=book), expected, strict=True):
         for tensor, other in zip(found.tensors, oracle.tensors, strict=True):
             assert tensor.tobytes() == other.tobytes()
+
+
+def test_another_process_imports_the_function_itself(tmp_path):
+    """From the text alone, if it runs in a folder with the same files: the same outputs."""
+    network = replace(network_of("odd"), custom="tests/ideas.py:odd")
+    tensors = initial_tensors(network_of("odd"), torch.tensor([1]), torch.float64)
+    (tmp_path / "given").write_bytes(pickle.dumps((network, [t.numpy() for t in tensors], MATRIX.numpy())))
+    code = (
+        "import pickle, sys, torch\n"
+        "from pipeline.engine.networks import predict\n"
+        "network, tensors, rows = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(float(predict(network, [torch.as_tensor(t[0]) for t in tensors], torch.from_numpy(rows)).sum()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "given"],
+        cwd=IDEAS.parents[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not done.stderr
+    expected = predict(network_of("odd"), [t[0] for t in tensors], MATRIX).sum()
+    assert float(done.stdout) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_what_is_handed_on_pickles_without_the_function():

@@ -1,0 +1,95 @@
+"""Bytes of the tensors that exist, counted as they come and go.
+
+Used on tensors without memory (the meta device) to foresee what a program will hold, and on real ones to check that.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+
+class LiveBytes:
+    """Counts tensors made while it is entered, until they are gone; exact but for what an operation needs inside.
+
+    label: what tensors are called that are made from now on. Views cost nothing; neither does what existed before.
+    """
+
+    def __init__(self) -> None:
+        self.label = ""
+        self.now = self.peak = 0
+        self.at_peak: Mapping[str, int] = {}  # label -> bytes
+        self._by_label: dict[str, int] = {}
+        self._known: dict[int, tuple[str, int, weakref.ref[torch.UntypedStorage]]] = {}
+        self._mode = _Seeing(self._see)
+
+    def __enter__(self) -> LiveBytes:
+        self._mode.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._mode.__exit__(kind, error, trace)
+
+    def relabel(self, tensors: Sequence[torch.Tensor], label: str) -> None:
+        """Call these tensors something else from now on."""
+        for tensor in tensors:
+            key = _place(tensor)
+            if key in self._known:
+                before, size, reference = self._known[key]
+                self._count(before, -size)
+                self._count(label, size)
+                self._known[key] = label, size, reference
+
+    def _see(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = _place(tensor), storage.nbytes()
+        if key in self._known:
+            return
+
+        def gone(_reference: object) -> None:
+            label, size, _ = self._known.pop(key)
+            self._count(label, -size)
+
+        self._known[key] = self.label, size, weakref.ref(storage, gone)
+        self._count(self.label, size)
+        if self.now > self.peak:
+            self.peak, self.at_peak = self.now, dict(self._by_label)
+
+    def _count(self, label: str, size: int) -> None:
+        self.now += size
+        self._by_label[label] = self._by_label.get(label, 0) + size
+
+
+class _Seeing(TorchDispatchMode):  # type: ignore[misc]  # torch leaves it untyped
+    """Shows every tensor that an operation returns."""
+
+    def __init__(self, see: Callable[[torch.Tensor], None]) -> None:
+        super().__init__()
+        self._show = see
+
+    def __torch_dispatch__(
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: object = None
+    ) -> object:
+        """The operation itself, and a look at its results."""
+        del types
+        made = func(*args, **(kwargs or {}))  # type: ignore[arg-type]
+        given = {_place(value) for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)}
+        for value in tree_leaves(made):
+            # what works in place hands out what it was given
+            if isinstance(value, torch.Tensor) and _place(value) not in given:
+                self._show(value)
+        return made
+
+
+def _place(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata

@@ -1,0 +1,176 @@
+"""What a pack of M networks will hold at its peak, in bytes, item by item.
+
+What lasts is counted from shapes, what comes and goes is rehearsed (`rehearsal`). The rows that all packs share are not
+in it. PyTorch's own blocks inside an operation are not either: a caller leaves room for them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.engine import rehearsal
+from pipeline.engine.epochs import VALUES_AT_A_TIME
+from pipeline.engine.optimizers.fused import KERNELS
+from pipeline.engine.step import SCRATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.engine.packing import Assignment
+    from pipeline.engine.rehearsal import Precision
+    from pipeline.tables import Network
+
+WEIGHTS, BEST, FIRST, SECOND = "weights", "best weights", "first moments", "second moments"
+ROWS, RATES = "row numbers and orders", "learning rates"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What memory depends on beside the jobs.
+
+    is_judged: networks are scored after each epoch, and on their training rows after some. is_saved: checkpoints are
+    made. is_pruned: networks may be given up in the middle of others. is_captured: a step is a CUDA graph, whose memory
+    nothing else may use.
+    """
+
+    precision: Precision
+    on_gpu: bool = False
+    is_judged: bool = True
+    is_saved: bool = False
+    is_pruned: bool = False
+    is_captured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of a training and what is held there: name -> bytes."""
+
+    when: str
+    items: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return sum(self.items.values())
+
+
+def peak(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> Moment:
+    """The fullest moment of a pack that trains `count` of these jobs side by side. network: their padded one."""
+    return max(moments(jobs, network, count, at), key=lambda moment: moment.total)
+
+
+def moments(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> list[Moment]:
+    """Every moment that may be the fullest."""
+    held = lasting(jobs, network, count, at.precision)
+    step = _step(jobs, network, count, at)
+    passing = [
+        ("drawing row orders", rehearsal.row_orders(count, _width(jobs))),
+        *_scoring(jobs, network, count, at),
+        *_leaving(jobs, network, count, at, held),
+        *_saving(at, held),
+    ]
+    # a captured step keeps what it needs between its replays
+    kept = {"the captured step": sum(step.values())} if at.is_captured else {}
+    together = rehearsal.company(jobs, count)
+    return [
+        Moment("the weights are drawn", rehearsal.beginning(together, network, at.precision)),
+        Moment("a step", {**held, **step}),
+        *(Moment(when, {**held, **kept, **items}) for when, items in passing),
+    ]
+
+
+def working_set(job: Assignment, network: Network, precision: Precision) -> int:
+    """Bytes that a step touches of each network, roughly: what is best to have in a cache.
+
+    Not rehearsed: a plan for a CPU must cost nothing.
+    """
+    rule, rows = job.rule, batch_rows([job])
+    copies = 2 + rule.has_first + rule.has_second  # of its parameters: weights, gradients, moments
+    # of its hidden units: outputs, their gradients, masks and what they leave, standardised values
+    passes = 2 + 2 * (job.dropout > 0) + 2 * (network.norm != "none")
+    parameters = copies * network.parameters * precision.weights.itemsize
+    return parameters + rows * (network.inputs + passes * sum(network.hidden)) * precision.rows.itemsize
+
+
+def lasting(jobs: Sequence[Assignment], network: Network, count: int, precision: Precision) -> dict[str, int]:
+    """What the pack holds from its first step to its last."""
+    size = precision.weights.itemsize
+    trained = count * network.parameters * size
+    running = count * sum(map(math.prod, network.running.values())) * size
+    return {
+        WEIGHTS: trained + running,
+        BEST: trained + running,
+        FIRST: trained if any(job.rule.has_first for job in jobs) else 0,
+        SECOND: trained if any(job.rule.has_second for job in jobs) else 0,
+        ROWS: count * _width(jobs) * 2 * torch.int32.itemsize,
+        RATES: count * (max(job.steps for job in jobs) + 1) * 2 * torch.float64.itemsize,
+    }
+
+
+def batch_rows(jobs: Sequence[Assignment]) -> int:
+    """The most rows of a network in one step."""
+    return max(min(job.batch_size, len(job.train_rows)) for job in jobs)
+
+
+def _width(jobs: Sequence[Assignment]) -> int:
+    return max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
+
+
+def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> dict[str, int]:
+    own = rehearsal.company(jobs, count)
+    scratch = 0
+    if at.on_gpu:
+        scratch = SCRATCH * count * max(map(math.prod, network.trained.values())) * at.precision.weights.itemsize
+    elif jobs[0].rule.kind not in KERNELS:
+        scratch = rehearsal.update(own, network, at.precision)
+    return dict(rehearsal.step(own, network, batch_rows(jobs), at.precision, scratch))
+
+
+def _scoring(
+    jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances
+) -> list[tuple[str, dict[str, int]]]:
+    """Validation rows after each epoch, training rows after some; so many at a time as `PackState.outputs` takes."""
+    if not at.is_judged:
+        return []
+    rows = max(len(own) for job in jobs for own in (job.train_rows, job.valid_rows))
+    at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (count * network.inputs)))
+    found = dict(rehearsal.scoring(network, count, at_a_time, at.precision))
+    found["row numbers and outputs"] = count * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
+    if _is_staggered(jobs, count, at):
+        copied = lasting(jobs, network, count, at.precision)[WEIGHTS]
+        found["weights of those that are scored"] = copied * (count - 1) // count
+    return [("networks are scored", found)]
+
+
+def _leaving(
+    jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances, held: Mapping[str, int]
+) -> list[tuple[str, dict[str, int]]]:
+    """One network leaves while the others stay: what it held is copied without it (`PackState.keep`)."""
+    if count < 2 or not _is_staggered(jobs, count, at):
+        return []
+    copied = {name: size * (count - 1) // count for name, size in held.items()}
+    copies = copied[WEIGHTS] + copied[BEST] + copied[ROWS]
+    if not at.on_gpu and jobs[0].rule.kind in KERNELS:
+        # the fused path holds on to weights and moments until its successor is made; row numbers have gone by then
+        copies = max(copies, copies + copied[FIRST] + copied[SECOND] - held[ROWS])
+    return [("a network leaves", {"copies without it": copies})]
+
+
+def _is_staggered(jobs: Sequence[Assignment], count: int, at: Circumstances) -> bool:
+    """Whether networks of a pack may end their epochs, or leave, at other times than their neighbours."""
+    is_patient = at.is_judged and any(job.patience for job in jobs)
+    alike = len({(job.steps, job.steps_per_epoch) for job in jobs}) == 1
+    return count > 1 and (is_patient or at.is_pruned or not alike)
+
+
+def _saving(at: Circumstances, held: Mapping[str, int]) -> list[tuple[str, dict[str, int]]]:
+    """A checkpoint: moments are copied on the device, and then everything in the computer's memory."""
+    if not at.is_saved:
+        return []
+    moments = held[FIRST] + held[SECOND]
+    in_ram = 0 if at.on_gpu else held[WEIGHTS] + held[BEST] + moments + held[ROWS] // 2
+    return [("a checkpoint is made", {"copies for a checkpoint": moments + in_ram})]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.engine import loss_scale
+from pipeline.engine.capture import Captured, backend_for
 from pipeline.engine.data import gather
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
@@ -34,14 +35,28 @@ class Step:
     """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self._captured = Captured(self._take, backend_for(device))
+        self._now: tuple[PackState, Shape] | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why steps are not captured; empty where they are."""
+        return self._captured.reason
 
     def take(self, pack: PackState) -> None:
         """One step of every network."""
-        train_step(pack, pack.batches.next_shape())
+        shape = pack.batches.next_shape()
+        self._now = pack, shape
+        self._captured(signature(pack, shape) if pack.batches.on_device else None)
 
     def release(self) -> None:
         """Give up what was captured, and its memory."""
+        self._captured.release()
+        self._now = None
+
+    def _take(self) -> None:
+        assert self._now is not None
+        train_step(*self._now)
 
 
 def train_step(pack: PackState, shape: Shape) -> None:

@@ -88,7 +88,11 @@ def _text_of(file: Path) -> str:
 
 def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
-    if options.command in STAGE_COMMANDS:
+    if options.explain_packs:
+        from pipeline.planning import explain_packs
+
+        explain_packs(runner, options.command)
+    elif options.command in STAGE_COMMANDS:
         _bring_and_upload(runner, options)
     elif options.command == "search":
         from pipeline.sweeping import sweep

@@ -11,6 +11,10 @@ from pipeline.tables import Compute
 
 GPU_ONLY = ("fp16", "tf32")
 CPU_INFO = Path("/proc/cpuinfo")
+CPUS = Path("/sys/devices/system/cpu")
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+MIB = 1 << 20
+CACHE_CLASSES = (16, 8)  # MiB a thread; the last is also for what cannot be read, and for less
 
 
 def resolve_compute(device: str, threads: int, precision: str) -> Compute:
@@ -35,7 +39,8 @@ def resolve_compute(device: str, threads: int, precision: str) -> Compute:
         raise ConfigError(
             f"train.precision = {precision!r} is for GPUs and the device is {device}; use auto, bf16 or fp32"
         )
-    return Compute(device, threads or available_cores(), precision)
+    threads = threads or available_cores()
+    return Compute(device, threads, precision, cache_class(threads) if device == "cpu" else 0)
 
 
 def _has_native_bf16(device: str) -> bool:
@@ -50,6 +55,47 @@ def _has_native_bf16(device: str) -> bool:
         return False
     flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
     return bool({"amx_bf16", "avx512_bf16"} & set(flags))
+
+
+def cache_class(threads: int) -> int:
+    """MiB of cache that each of so many threads may count on, in two coarse classes.
+
+    From the sizes of a core's own cache and of the shared one, not from who shares it: a virtual machine shows its
+    processor's sizes but not its neighbours, and the networks of a pack, so the last bits of a training, follow from
+    this number. It is in the key of what is trained.
+    """
+    sizes = _cache_sizes()
+    each = (sizes.get(2, 0) + sizes.get(3, 0) / threads) / MIB
+    return next((size for size in CACHE_CLASSES if each >= size), CACHE_CLASSES[-1])
+
+
+def _cache_sizes() -> dict[int, int]:
+    """Bytes of the largest data cache of each level."""
+    found: dict[int, int] = {}
+    for folder in CPUS.glob("cpu[0-9]*/cache/index[0-9]*"):
+        try:
+            level, size = int((folder / "level").read_text()), (folder / "size").read_text().strip()
+            kind = (folder / "type").read_text().strip()
+            bytes_ = int(size.rstrip("KMG")) * {"K": 1 << 10, "M": MIB, "G": 1 << 30}.get(size[-1:], 1)
+        except (OSError, ValueError):
+            continue
+        if kind != "Instruction":
+            found[level] = max(found.get(level, 0), bytes_)
+    return found
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use, its container's limit included; 0 where the system does not say."""
+    try:
+        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, OSError, ValueError):
+        return 0
+    for limit in CGROUP_LIMITS:
+        try:
+            sizes.append(int(limit.read_text()))  # "max" is no number, and no limit
+        except (OSError, ValueError):
+            continue
+    return min(sizes)
 
 
 def available_cores() -> int:

@@ -126,7 +126,14 @@ def key_parts(
         "libraries": {name: found for module in stage.modules for name, found in library_versions(module).items()},
     }
     if stage.computes:
-        parts["compute"] = {"device": compute.device, "threads": compute.threads, "precision": compute.precision}
+        where: dict[str, object] = {
+            "device": compute.device,
+            "threads": compute.threads,
+            "precision": compute.precision,
+        }
+        if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
+            where["cache (MiB a thread)"] = compute.cache
+        parts["compute"] = where
     return parts
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import digests
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
+from pipeline.devices import memory_bytes
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
@@ -109,7 +110,7 @@ class Runner:
             checkpoint.forget()
             return value
 
-        return Runtime(self.compute, bar.update, keep), bar
+        return Runtime(self.compute, bar.update, keep, memory=memory_bytes()), bar
 
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}

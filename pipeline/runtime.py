@@ -69,3 +69,4 @@ class Runtime:
     compute: Compute
     on_progress: Progress = tell_nobody
     keep: Keep = compute_always
+    memory: int = 0  # bytes of the computer's memory that may be used; 0: not known

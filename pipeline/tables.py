@@ -34,6 +34,7 @@ class Compute:
     device: str
     threads: int
     precision: str
+    cache: int = 0  # MiB of a CPU's caches for each thread: how many networks a step takes; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Used on tensors without memory (the meta device) to foresee what a program will 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -31,14 +31,14 @@ class LiveBytes:
         self._known: dict[int, tuple[str, int, weakref.ref[torch.UntypedStorage]]] = {}
         self._mode = _Seeing(self._see)
 
-    def __enter__(self) -> LiveBytes:
-        self._mode.__enter__()
+    def __enter__(self) -> Self:
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._mode.__exit__(kind, error, trace)
+        self._mode.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def relabel(self, tensors: Sequence[torch.Tensor], label: str) -> None:
         """Call these tensors something else from now on."""
@@ -70,11 +70,11 @@ class LiveBytes:
         self._by_label[label] = self._by_label.get(label, 0) + size
 
 
-class _Seeing(TorchDispatchMode):  # type: ignore[misc]  # torch leaves it untyped
+class _Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Shows every tensor that an operation returns."""
 
     def __init__(self, see: Callable[[torch.Tensor], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._show = see
 
     def __torch_dispatch__(
@@ -92,4 +92,4 @@ class _Seeing(TorchDispatchMode):  # type: ignore[misc]  # torch leaves it untyp
 
 
 def _place(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - nothing public names a storage without memory

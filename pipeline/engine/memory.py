@@ -16,9 +16,10 @@ from pipeline.engine import rehearsal
 from pipeline.engine.epochs import VALUES_AT_A_TIME
 from pipeline.engine.optimizers.fused import KERNELS
 from pipeline.engine.step import SCRATCH
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.engine.packing import Assignment
     from pipeline.engine.rehearsal import Precision
@@ -32,14 +33,15 @@ ROWS, RATES = "row numbers and orders", "learning rates"
 class Circumstances:
     """What memory depends on beside the jobs.
 
-    is_judged: networks are scored after each epoch, and on their training rows after some. is_saved: checkpoints are
-    made. is_pruned: networks may be given up in the middle of others. is_captured: a step is a CUDA graph, whose memory
-    nothing else may use.
+    is_judged: networks are scored after each epoch; train_curve_points: and after so many on their training rows.
+    is_saved: checkpoints are made. is_pruned: networks may be given up in the middle of others. is_captured: a step is
+    a CUDA graph, whose memory nothing else may use.
     """
 
     precision: Precision
     on_gpu: bool = False
     is_judged: bool = True
+    train_curve_points: int = 0
     is_saved: bool = False
     is_pruned: bool = False
     is_captured: bool = False
@@ -66,18 +68,21 @@ def peak(jobs: Sequence[Assignment], network: Network, count: int, at: Circumsta
 def moments(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> list[Moment]:
     """Every moment that may be the fullest."""
     held = lasting(jobs, network, count, at.precision)
-    step = _step(jobs, network, count, at)
+    drawn = _rehearsed(
+        lambda: rehearsal.beginning(rehearsal.company(jobs, count), network, at.precision), {"drawing": 3 * held[BEST]}
+    )
+    guess = {"gradients": held[BEST], "layers, roughly": 2 * count * working_set(jobs[0], network, at.precision)}
+    step = _rehearsed(lambda: _step(jobs, network, count, at), guess)
     passing = [
-        ("drawing row orders", rehearsal.row_orders(count, _width(jobs))),
+        ("row orders are drawn", rehearsal.row_orders(count, _width(jobs))),
         *_scoring(jobs, network, count, at),
-        *_leaving(jobs, network, count, at, held),
+        *_leaving(jobs, count, at, held),
         *_saving(at, held),
     ]
     # a captured step keeps what it needs between its replays
     kept = {"the captured step": sum(step.values())} if at.is_captured else {}
-    together = rehearsal.company(jobs, count)
     return [
-        Moment("the weights are drawn", rehearsal.beginning(together, network, at.precision)),
+        Moment("the weights are drawn", drawn),
         Moment("a step", {**held, **step}),
         *(Moment(when, {**held, **kept, **items}) for when, items in passing),
     ]
@@ -120,6 +125,20 @@ def _width(jobs: Sequence[Assignment]) -> int:
     return max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
 
 
+def _rehearsed(work: Callable[[], Mapping[str, int]], guess: Mapping[str, int]) -> Mapping[str, int]:
+    """What it comes to; a guess where a network that somebody else wrote does not run on tensors without memory."""
+    try:
+        return work()
+    except (RuntimeError, NotImplementedError, PipelineError):
+        return guess
+
+
+def free_on(device: torch.device) -> int:
+    """Bytes of a CUDA device that are free, those included that PyTorch holds for nobody."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> dict[str, int]:
     own = rehearsal.company(jobs, count)
     scratch = 0
@@ -136,21 +155,22 @@ def _scoring(
     """Validation rows after each epoch, training rows after some; so many at a time as `PackState.outputs` takes."""
     if not at.is_judged:
         return []
-    rows = max(len(own) for job in jobs for own in (job.train_rows, job.valid_rows))
+    rows = max(len(rows) for job in jobs for rows in (job.valid_rows, job.train_rows if at.train_curve_points else ()))
     at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (count * network.inputs)))
-    found = dict(rehearsal.scoring(network, count, at_a_time, at.precision))
+    guess = {"scoring, roughly": 2 * count * at_a_time * (network.inputs + sum(network.hidden)) * 4}
+    found = dict(_rehearsed(lambda: rehearsal.scoring(network, count, at_a_time, at.precision), guess))
     found["row numbers and outputs"] = count * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
-    if _is_staggered(jobs, count, at):
+    if count > 1 and _score_apart(jobs, count, at):
         copied = lasting(jobs, network, count, at.precision)[WEIGHTS]
         found["weights of those that are scored"] = copied * (count - 1) // count
     return [("networks are scored", found)]
 
 
 def _leaving(
-    jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances, held: Mapping[str, int]
+    jobs: Sequence[Assignment], count: int, at: Circumstances, held: Mapping[str, int]
 ) -> list[tuple[str, dict[str, int]]]:
     """One network leaves while the others stay: what it held is copied without it (`PackState.keep`)."""
-    if count < 2 or not _is_staggered(jobs, count, at):
+    if count < 2 or not _leave_apart(jobs, at):
         return []
     copied = {name: size * (count - 1) // count for name, size in held.items()}
     copies = copied[WEIGHTS] + copied[BEST] + copied[ROWS]
@@ -160,11 +180,18 @@ def _leaving(
     return [("a network leaves", {"copies without it": copies})]
 
 
-def _is_staggered(jobs: Sequence[Assignment], count: int, at: Circumstances) -> bool:
-    """Whether networks of a pack may end their epochs, or leave, at other times than their neighbours."""
+def _leave_apart(jobs: Sequence[Assignment], at: Circumstances) -> bool:
+    """Whether one network may leave while others stay."""
     is_patient = at.is_judged and any(job.patience for job in jobs)
-    alike = len({(job.steps, job.steps_per_epoch) for job in jobs}) == 1
-    return count > 1 and (is_patient or at.is_pruned or not alike)
+    return is_patient or at.is_pruned or len({job.steps for job in jobs}) > 1
+
+
+def _score_apart(jobs: Sequence[Assignment], count: int, at: Circumstances) -> bool:
+    """Whether some networks may be scored while others are not, by epochs that end at other times or are others."""
+    is_refilled = count < len(jobs) and _leave_apart(jobs, at)
+    epochs = {job.epochs for job in jobs}
+    points_differ = len(epochs) > 1 and 1 < at.train_curve_points < max(epochs)
+    return is_refilled or points_differ or len({job.steps_per_epoch for job in jobs}) > 1
 
 
 def _saving(at: Circumstances, held: Mapping[str, int]) -> list[tuple[str, dict[str, int]]]:

@@ -51,8 +51,9 @@ class Precision:
 
 
 def company(jobs: Sequence[Assignment], count: int) -> list[Assignment]:
-    """So many jobs like these."""
-    return list(islice(cycle(jobs), count))
+    """So many jobs like these, whose weights are drawn."""
+    plain = [job if job.start is None else replace(job, start=None) for job in islice(jobs, count)]
+    return list(islice(cycle(plain), count))
 
 
 def beginning(jobs: Sequence[Assignment], network: Network, precision: Precision) -> Mapping[str, int]:
@@ -99,7 +100,9 @@ def step(
         network = replace(network, activation=WITHOUT_META[network.activation])
     with LiveBytes() as live:
         for tensor in trained:
-            tensor.register_hook(lambda gradient: live.relabel([gradient], GRADIENTS))
+            tensor.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: live.relabel([gradient], GRADIENTS)
+            )
         live.label = BATCH
         _index = _empty(count, batch, dtype=torch.int64)
         rows = _empty(count, batch, network.inputs, dtype=precision.rows)

@@ -13,13 +13,13 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
-from pipeline.tables import Network
+from pipeline.tables import Job, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Job
+    from pipeline.tables import Design
 
 # by depth: what the width is divided by, layer by layer
 SHAPES: Mapping[str, Callable[[int], list[int]]] = {
@@ -78,6 +78,12 @@ def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate
         if key in ("model.width", "model.depth"):
             sections["model"]["hidden"] = ()
     return Candidate(type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"]))
+
+
+def training_jobs(design: Design, train: Train) -> list[Job]:
+    """Every fold, and with `refit` all rows as one more, with every seed."""
+    folds = range(design.folds.count + train.refit)
+    return [Job(0, fold, seed) for fold in folds for seed in range(train.seed, train.seed + train.seeds)]
 
 
 def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) -> Assignment:

@@ -10,8 +10,10 @@ import torch
 
 from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
+from pipeline.engine.memory import Circumstances, free_on
 from pipeline.engine.networks import predict
-from pipeline.engine.packing import plan_packs
+from pipeline.engine.packing import Limits, plan_packs
+from pipeline.engine.rehearsal import Precision
 from pipeline.stages.assignments import assignment_of
 from pipeline.tabular.features import matrix_for
 from pipeline.tabular.metrics import loss
@@ -35,6 +37,8 @@ DTYPES = {
 }
 PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
 TRAIN_CURVE_POINTS = 25
+GPU_RESERVE = 1 << 30  # bytes for what no tensor of ours holds: workspaces of cuBLAS, kernels, capture
+SHARE_OF_GPU = 0.9  # of what is free beyond that: the allocator's blocks are not all of use
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,9 @@ def fit_networks(
 ) -> list[Fitted]:
     """Train every job, packed; results in the order of `jobs`. Finished packs are kept."""
     assignments = [assignment_of(design, candidates[job.candidate], job, blocks.start[job.fold]) for job in jobs]
-    device = torch.device(runtime.compute.device)
     torch.set_num_threads(runtime.compute.threads)
-    packs = plan_packs(assignments, on_gpu=device.type != "cpu", pack_size=candidates[0].train.pack_size)
     data = _data(blocks, runtime.compute.precision)
+    packs = plan_packs(assignments, limits_of(runtime, candidates[0].train.pack_size))
     total, done = sum(a.epochs for a in assignments), 0
     fitted: dict[int, Fitted] = {}
     for number, pack in enumerate(packs):
@@ -117,6 +120,32 @@ def fit_networks(
         done = sum(assignments[p].epochs for finished in packs[: number + 1] for p in finished.positions)
         runtime.on_progress(done, total, what)
     return [fitted[position] for position in range(len(jobs))]
+
+
+def limits_of(runtime: Runtime, pack_size: int, *, still_to_come: int = 0) -> Limits:
+    """What packs have to fit into here. still_to_come: bytes that the device will hold before they are trained."""
+    compute = runtime.compute
+    device = torch.device(compute.device)
+    on_gpu = device.type != "cpu"
+    precision = Precision(DTYPES[compute.precision], PRODUCTS.get(compute.precision))
+    memory = max(1, int(SHARE_OF_GPU * (free_on(device) - still_to_come - GPU_RESERVE))) if on_gpu else runtime.memory
+    return Limits(
+        Circumstances(
+            precision, on_gpu=on_gpu, train_curve_points=TRAIN_CURVE_POINTS, is_saved=True, is_captured=on_gpu
+        ),
+        memory=memory,
+        cache=(compute.cache << 20) * compute.threads,
+        threads=compute.threads,
+        pack_size=pack_size,
+    )
+
+
+def matrix_bytes(design: Design, folds: Sequence[int], precision: str) -> int:
+    """What the rows of these folds take on the device, shared by all packs."""
+    blocks = len({(id(design.states[fold]), design.target_states[fold]) for fold in folds})
+    weights, product = DTYPES[precision], PRODUCTS.get(precision)
+    size = weights.itemsize + (0 if product is None else product.itemsize)
+    return blocks * len(design.rows.numeric) * (len(design.columns) * size + weights.itemsize)
 
 
 def _data(blocks: Blocks, precision: str) -> Data:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
 from pipeline.stages.causes import Case
 from pipeline.stages.failures import grouped, sentence
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
-from pipeline.tables import Fits, Job, Notice
+from pipeline.tables import Fits, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Network, Singles, Winner
+    from pipeline.tables import Design, Floats, Job, Network, Singles, Winner
 
 
 def train(
@@ -41,11 +41,9 @@ def train(
     started = time.perf_counter()
     candidate = with_values(Candidate(model, train), winner.values if winner else {})
     K = design.folds.count
-    seeds = range(train.seed, train.seed + train.seeds)
-    folds = range(K + 1) if train.refit else range(K)
-    jobs = [Job(0, fold, seed) for fold in folds for seed in seeds]
+    jobs = training_jobs(design, train)
     network = network_of(candidate, design)
-    blocks = build_blocks(design, list(folds), runtime)
+    blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     notices = [*_failed(design, candidate, jobs, fitted), *_longer_refit(jobs, fitted, candidate.train, K)]
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)

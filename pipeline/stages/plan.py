@@ -1,0 +1,35 @@
+"""What a training would do, without doing it: its jobs, cut into packs and explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.engine.explanations import explanations
+from pipeline.engine.packing import plan_packs
+from pipeline.stages.assignments import assignment_of
+from pipeline.stages.learners import limits_of, matrix_bytes
+from pipeline.tables import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.engine.explanations import Explanation
+    from pipeline.runtime import Runtime
+    from pipeline.stages.assignments import Candidate
+    from pipeline.tables import Design
+
+
+def trial_jobs(design: Design, trials: int, seed: int) -> list[Job]:
+    """Every fold of so many candidates, with one seed."""
+    return [Job(number, fold, seed) for number in range(trials) for fold in range(design.folds.count)]
+
+
+def explained(
+    design: Design, candidates: Sequence[Candidate], jobs: Sequence[Job], runtime: Runtime
+) -> list[Explanation]:
+    """The packs that these jobs would be trained in. Raises ConfigError for settings that do not go together."""
+    assignments = [assignment_of(design, candidates[job.candidate], job, 0) for job in jobs]
+    folds = sorted({job.fold for job in jobs})
+    waiting = matrix_bytes(design, folds, runtime.compute.precision)
+    limits = limits_of(runtime, candidates[0].train.pack_size, still_to_come=waiting)
+    return explanations(assignments, plan_packs(assignments, limits), limits)

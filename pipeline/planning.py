@@ -78,7 +78,8 @@ def _lines_of(pack: Explanation, number: int) -> Iterator[str]:
 def size_of(size: int) -> str:
     """Bytes in a unit that suits them."""
     unit, name = next(((unit, name) for unit, name in UNITS if size >= unit), (1, "bytes"))
-    return f"{size / unit:.3g} {name}"
+    number = size / unit
+    return f"{number:.3g} {name}" if number < 999.5 else f"{number:.0f} {name}"
 
 
 def _against(size: int, limit: int) -> str:

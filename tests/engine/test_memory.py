@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from builders import job, rows_and_target
 
 from pipeline.engine import memory, rehearsal
 from pipeline.engine.data import Data
@@ -17,7 +18,6 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import padded_network
 from pipeline.engine.rehearsal import Precision
 from pipeline.tables import Network
-from tests.builders import job, rows_and_target
 
 WIDE = Network(inputs=60, hidden=(48, 40), activation="relu", init="pytorch", init_scale=0.01)
 FP32 = Precision(torch.float32)

@@ -18,7 +18,7 @@ DATA := data/raw
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup data init features train evaluate sweep submit report heldout status doctor test test-long check lint docs bench clean
+.PHONY: help setup data init features train evaluate sweep submit report heldout status doctor test test-long check lint docs bench bench-gpu clean
 
 ifeq ($(VENV),none)
 PY := $(PYTHON)
@@ -97,6 +97,9 @@ bench: setup  ## speed and accuracy against plain loops (DATA=data/raw)
 	@$(PY) -m benchmarks.accuracy --data $(DATA)
 	@$(PY) -m benchmarks.main_job --data $(DATA)
 	@$(PY) -m benchmarks.large_table
+
+bench-gpu: setup  ## hundreds of networks on one GPU, beside plain loops
+	@$(PY) -m benchmarks.gpu
 
 clean:  ## delete artifacts and outputs of NAME; raw data and the count of looks stay
 	@case "$(NAME)" in ""|.*|*[!A-Za-z0-9_.-]*) echo "error: NAME=$(NAME) is no competition name" >&2; exit 2;; esac

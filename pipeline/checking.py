@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, cast
 from pipeline.config import check_config, value_at, with_values
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.files import file_sha256
+from pipeline.graph import STAGES
 from pipeline.outputs import Publisher
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.samples import SOLUTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.competition import Competition
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.reading.folder import RawFiles
     from pipeline.runner import Runner
     from pipeline.settings import Config
-    from pipeline.tables import Dataset
+    from pipeline.tables import Dataset, Fits
 
 
 def check(competition: Competition, text: str, *, environment: Mapping[str, str], settings: Sequence[str]) -> None:
@@ -73,7 +74,7 @@ def _examine_files(files: RawFiles, config: Config) -> str:
 
 
 def diagnose(runner: Runner) -> None:
-    """Look for leaks and drift, and say what to do about them."""
+    """Look for leaks and drift, and say what to do about them; and what the last training saw."""
     from pipeline.stages.doctor import examine, words
 
     dataset = cast("Dataset", runner.value("ingest"))
@@ -81,8 +82,26 @@ def diagnose(runner: Runner) -> None:
         diagnosis = examine(
             dataset, metric=runner.config.metric, target=runner.config.roles.target, on_progress=bar.update
         )
-    for line in words(diagnosis):
+    for line in (*words(diagnosis), *_last_training(runner)):
         say(line)
+
+
+def _last_training(runner: Runner) -> Iterator[str]:
+    """Networks that failed or stalled in the newest training that this version of the code made, if there is one."""
+    store = runner.store(STAGES["train"])
+    newest = store.newest("train")
+    current = runner.parts("train")
+    if newest is None or any(newest.parts.get(part) != current[part] for part in ("code", "libraries")):
+        return
+    found = store.find("train", newest.key)
+    if found is None:
+        return
+    notices = cast("Fits", store.load(found)).notices
+    which = "the last training" if newest.key == runner.key("train") else "the last training, of other settings or data"
+    if not notices:
+        yield f"{which} had no network that failed or stalled"
+    for notice in notices:
+        yield f"{'train':<8} {which}: {notice.text}"
 
 
 def look_at_heldout(runner: Runner) -> None:

@@ -18,12 +18,13 @@ OTHER_COMMANDS = {
     "init": "draft competitions/NAME.toml from the files in data/raw/NAME/",
     "sample": "fetch the sample competition of that name, or with --kaggle a competition's files",
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
+    "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
     "config": "show every setting (config show NAME --origin), or what is wrong with it (config check NAME)",
-    "doctor": "look for leaks and for drift between train and test",
+    "doctor": "look for leaks, for drift between train and test, and at how the last training went",
     "gc": "delete artifacts that nothing refers to",
 }
 OWN_OPTIONS = (

@@ -98,6 +98,10 @@ def run_with(runner: Runner, options: Options) -> None:
         from pipeline.sweeping import sweep
 
         sweep(runner)
+    elif options.command == "summary":
+        from pipeline.summarising import print_summary
+
+        print_summary(runner)
     elif options.command == "predict":
         predict_file(runner, Path(options.input), Path(options.output))
     elif options.command in ("heldout", "doctor"):

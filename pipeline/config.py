@@ -24,6 +24,7 @@ NOT_SEARCHED = {
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
         "checkpoint_seconds",
+        "device_memory",
     )
 }
 ALIASES = {"schema": "roles"}

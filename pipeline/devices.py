@@ -1,18 +1,22 @@
-"""Where to compute, resolved before anything heavy is imported."""
+"""Where to compute, and in how much memory, resolved before anything heavy is imported."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.runtime import Room
 from pipeline.tables import Compute
 
 GPU_ONLY = ("fp16", "tf32")
 CPU_INFO = Path("/proc/cpuinfo")
+MEMORY_INFO = Path("/proc/meminfo")
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+SHARE = 0.5  # of what is free, for rows; the rest is for networks, their batches, and the table itself
 CPUS = Path("/sys/devices/system/cpu")
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 MIB = 1 << 20
 CACHE_CLASSES = (16, 8)  # MiB a thread; the last is also for what cannot be read, and for less
 
@@ -85,22 +89,61 @@ def _cache_sizes() -> dict[int, int]:
 
 
 def memory_bytes() -> int:
-    """Memory that this process may use, its container's limit included; 0 where the system does not say."""
+    """Memory that this process may use, all of the machine's or its container's limit; 0 where the system is silent.
+
+    Unlike what is free, it is the same at every run, for it may decide how many networks train side by side.
+    """
     try:
-        sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 0
-    for limit in CGROUP_LIMITS:
-        try:
-            sizes.append(int(limit.read_text()))  # "max" is no number, and no limit
-        except (OSError, ValueError):
-            continue
-    return min(sizes)
+    return min([machine, *_memory_limits()])
 
 
 def available_cores() -> int:
     """Cores this process may use: what a container or `taskset` leaves it, not what the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def room_for_rows(device: str, gigabytes: float, folder: Path) -> Room:
+    """What rows may take there: so many GB (10^9 bytes) of the device, 0 for a share of what is free now.
+
+    folder: where rows lie that fit into no memory.
+    """
+    host = _share(_free_memory())
+    if gigabytes:
+        on_device = int(gigabytes * 1e9)
+        return Room(on_device, host if device != "cpu" else on_device, str(folder))
+    if device == "cpu":
+        return Room(host, host, str(folder))
+    import torch
+
+    return Room(_share(torch.cuda.mem_get_info(device)[0]), host, str(folder))
+
+
+def _share(free: int) -> int:
+    return int(SHARE * free) if free < sys.maxsize else free
+
+
+def _free_memory() -> int:
+    """Bytes of memory that this process could still take, what files occupy counted in; without end where unknown."""
+    try:
+        lines = dict(line.split(":") for line in MEMORY_INFO.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        free = sys.maxsize
+    return min([free, *_memory_limits()])
+
+
+def _memory_limits() -> list[int]:
+    return [int(text) for file in MEMORY_LIMITS if (text := _text(file)).isdigit()]  # "max": none
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def cuda_devices() -> int:

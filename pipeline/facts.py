@@ -1,6 +1,7 @@
 """The plain facts of a report: numbers, words and arrays that any renderer can lay out.
 
-Axis letters: N training rows, E epochs shown. Folds are numbered from 1, as in every published file.
+Axis letters: N training rows, E epochs shown. Folds are numbered from 1, as in every published file; layers and seeds
+from 0, as in the engine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.tables import Compute, Floats, Integers, Notice
+    from pipeline.tables import Compute, Floats, Integers, Network, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,94 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How large the numbers of a tensor are."""
+
+    mean: float
+    std: float  # ddof 0
+    largest: float  # magnitude
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFacts:
+    """One tensor before and after training; of several networks, the mean of each number."""
+
+    layer: int
+    kind: str  # "weight", "bias", "scale", "shift" or "skip"
+    shape: tuple[int, int]
+    before: Size
+    after: Size
+    theory: float  # the std at which the initialisation draws it; 0 for what starts at a constant
+    moved: float  # Euclidean norm of the change, in multiples of the start's; NaN for what starts at 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """What the units of a hidden layer do on training rows; each pair is before and after training."""
+
+    layer: int
+    units: int
+    reach: tuple[float, float]  # std of what arrives at the activation
+    dead: tuple[float, float]  # share of units that say 0 on every row
+    saturated: tuple[float, float]  # share of (row, unit) where the activation's slope has faded
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many numbers of a tensor lie in each bin; those beyond the ends are counted in the end bins."""
+
+    layer: int
+    kind: str
+    shape: tuple[int, int]
+    edges: Floats  # one more than bins
+    before: Integers
+    after: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Mean magnitude of the trained weights in blocks of a matrix [inputs, units]."""
+
+    layer: int
+    shape: tuple[int, int]
+    cells: Floats  # [blocks of inputs, blocks of units]
+    inputs: tuple[str, ...]  # what stands first in each block of inputs; empty where inputs are units themselves
+
+
+@dataclass(frozen=True, slots=True)
+class InputWeights:
+    """The matrix columns that the first layer weighs most, largest first: mean and range over networks.
+
+    A linear model's weights with their signs, else the Euclidean norm of a column's weights to all units.
+    """
+
+    names: tuple[str, ...]
+    mean: Floats
+    low: Floats
+    high: Floats
+    drawn: float  # the mean over all columns before training, of magnitudes
+    of: int  # columns in all
+    is_signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFacts:
+    """What training did to the weights: tables over many networks, pictures of a single one."""
+
+    network: Network
+    networks: int  # that the tables are of
+    of: int  # all that were trained
+    fold: int  # of the network in the pictures
+    seed: int
+    rows: int  # training rows of each fold on which units were watched
+    tensors: tuple[TensorFacts, ...]
+    units: tuple[UnitFacts, ...]  # none for a linear model
+    inputs: InputWeights
+    histograms: tuple[Histogram, ...]  # of matrices
+    heat_maps: tuple[HeatMap, ...]  # of the first layer and the largest other one, where they are matrices
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFacts:
     """Everything the report says."""
 
@@ -165,6 +254,7 @@ class ReportFacts:
     curves: Curves
     rows: RowErrors
     largest: tuple[LargeError, ...]
+    weights: WeightFacts
     validation_looks: int
     notices: tuple[StageNotice, ...]
     run: Run

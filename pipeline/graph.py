@@ -101,6 +101,7 @@ SEARCH = Stage(
 )
 # resolved elsewhere, or no part of what a stage computes
 NOT_IN_KEYS = {"train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"}
+NOT_IN_KEYS |= {"train.device_memory"}
 NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import digests
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
-from pipeline.devices import memory_bytes
+from pipeline.devices import memory_bytes, room_for_rows
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
@@ -110,7 +110,8 @@ class Runner:
             checkpoint.forget()
             return value
 
-        return Runtime(self.compute, bar.update, keep, memory=memory_bytes()), bar
+        room = room_for_rows(self.compute.device, self.config.train.device_memory, store.folder)
+        return Runtime(self.compute, bar.update, keep, room, memory_bytes()), bar
 
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}

@@ -1,7 +1,8 @@
-"""What the shell lends a stage while it runs: where to compute, whom to tell, where to keep finished parts."""
+"""What the shell lends a stage while it runs: where to compute, how much memory, whom to tell, where to keep parts."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -63,10 +64,23 @@ def tell_nobody(done: int, total: int, what: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How many bytes the matrix of all folds may take; the rest streams, from host memory or from a file."""
+
+    device: int = sys.maxsize  # on the device; where that is a CPU, of its memory
+    host: int = sys.maxsize  # of the host's memory
+    folder: str | None = None  # where a file of rows may lie; None: the system's folder for temporary files
+
+
+ANY_ROOM = Room()
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """Never part of a result: the same values come out whatever is lent, up to the device's rounding."""
 
     compute: Compute
     on_progress: Progress = tell_nobody
     keep: Keep = compute_always
+    room: Room = ANY_ROOM
     memory: int = 0  # bytes of the computer's memory that may be used; 0: not known

@@ -292,6 +292,12 @@ class Train(Settings):
         20.0, ge=0, description="a training in progress is saved this often, to continue at exactly that step"
     )
     pack_size: int = Field(0, ge=0, description="networks trained side by side; 0: chosen for the device")
+    device_memory: float = Field(
+        0.0,
+        ge=0,
+        description="GB of it that rows may take; more stream, to a GPU from the host's memory, to a CPU from a file; "
+        "0: half of what is free",
+    )
 
 
 class Range(Settings):

@@ -9,7 +9,7 @@ import optuna
 from pipeline.graph import SEARCH
 from pipeline.progress import say
 from pipeline.stages.assignments import Candidate
-from pipeline.stages.search import Session, search
+from pipeline.stages.search import CAUSE, Session, search
 from pipeline.storage import open_study, save_winner, study_file
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def sweep(runner: Runner) -> None:
         runtime, bar = runner.runtime(store, key, "search", lines=False)
 
         def tell(trial: optuna.trial.FrozenTrial) -> None:
-            score = f"{trial.value:.5f}" if trial.value is not None else "failed: the loss was not finite"
+            cause = trial.user_attrs.get(CAUSE, "the loss was not finite")
+            score = f"{trial.value:.5f}" if trial.value is not None else f"failed: {cause}"
             values = "  ".join(f"{k.partition('.')[2]} {_short(v)}" for k, v in trial.params.items())
             bar.say(f"trial {trial.number:>4}  {score}  {values}")
 

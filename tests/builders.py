@@ -13,6 +13,7 @@ from pipeline.engine.draws import job_key
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
+from pipeline.facts import HeatMap, Histogram, InputWeights, Size, TensorFacts, UnitFacts, WeightFacts
 from pipeline.runtime import Runtime
 from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
 from pipeline.stages.ingest import ingest
@@ -124,3 +125,34 @@ SHORT_TRAINING = Train(epochs=4, batch_size=8, lr=0.02, seeds=2, precision="fp64
 def on_cpu(precision="fp32", **lent):
     """One thread of a CPU, as the shell lends it."""
     return Runtime(Compute(device="cpu", threads=1, precision=precision), **lent)
+
+
+# --- the report
+
+
+def weight_facts_of(network=None, *, names=("x", "y", "z"), networks=4):
+    """Facts of weights with round numbers: drawn at a std of 0.5, trained to 0.25, half of the units dead."""
+    network = network or replace(SMALL_NETWORK, hidden=(4, 2))
+    matrices = {name: shape for name, shape in network.trained.items() if name.endswith((".weight", ".skip"))}
+    places = {name: (int(name.partition(".")[0]), name.partition(".")[2]) for name in network.trained}
+    maps = [(layer, sizes) for layer, sizes in enumerate(network.layer_sizes) if sizes[1] > 1][:2]
+    values = np.arange(len(names), 0, -1.0)
+    return WeightFacts(
+        network=network, networks=networks, of=networks, fold=1, seed=0, rows=100,
+        tensors=tuple(
+            TensorFacts(*places[name], shape, Size(0.0, 0.5, 1.0), Size(0.125, 0.25, 2.0), 0.5, 0.75)
+            for name, shape in network.trained.items()
+        ),
+        units=tuple(
+            UnitFacts(layer, units, (1.0, 2.0), (0.0, 0.5), (0.25, 0.75)) for layer, units in enumerate(network.hidden)
+        ),
+        inputs=InputWeights(tuple(names), values, values - 0.5, values + 0.5, 0.5, 300, not network.hidden),
+        histograms=tuple(
+            Histogram(*places[name], shape, np.linspace(-1, 1, 10), np.arange(9), np.arange(9)[::-1])
+            for name, shape in matrices.items()
+        ),
+        heat_maps=tuple(
+            HeatMap(layer, sizes, np.arange(1.0 + sizes[0] * sizes[1])[1:].reshape(sizes), () if layer else names)
+            for layer, sizes in maps
+        ),
+    )  # fmt: skip

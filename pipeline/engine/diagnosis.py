@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.engine.init import expected_std
-from pipeline.engine.networks import Pass, forward
+from pipeline.engine.beginnings import initial_weights
+from pipeline.engine.data import gather
+from pipeline.engine.networks import Pass, forward, true_tensors
+from pipeline.engine.sizes import NO_LAYER, Batch, LayerState, largest, layer_of, measure, rms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from pipeline.engine.losses import Loss
+    from pipeline.engine.pack import PackState
     from pipeline.tables import Network
 
 INPUTS_TOLD = 5
-NO_LAYER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,6 @@ class LargeInput:
 
     column: int  # of the matrix, from 0
     value: float
-
-
-@dataclass(frozen=True, slots=True)
-class LayerState:
-    """One layer on a batch. Sizes are roots of mean squares; not finite where the values are not."""
-
-    layer: int  # from 0; the last one gives the outputs
-    hidden: float  # of what its units say
-    gradient: float  # of the loss's gradient with respect to its weights
-    largest_weight: float  # magnitude
-    weight_growth: float  # size of its weights in multiples of that at which they started
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +83,21 @@ class Failure:
     diagnosis: Diagnosis
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows [B, D], their target [B] as the network sees it, and the loss that joins the two."""
-
-    rows: Tensor
-    target: Tensor
-    loss: Loss
-    parameter: float
-
-    def mean_loss(self, outputs: Tensor) -> Tensor:
-        """Of outputs [1, B], in their precision."""
-        parameter = torch.full((1, 1), self.parameter, dtype=outputs.dtype, device=outputs.device)
-        return self.loss(outputs, self.target[None].to(outputs.dtype), parameter).mean()
+def failure_of(pack: PackState, place: int) -> Failure:
+    """Look at a network of a pack right after the epoch in which it froze, on the batch at which it did."""
+    job = pack.own()[place]
+    # a sum of finite losses may be infinite: then it is the last batch of the epoch that is looked at
+    frozen, last = int(pack.held["frozen_at"][place]), int(pack.batches.steps[place]) - 1
+    step = frozen if frozen >= 0 else last
+    rows = pack.batches.rows_of(place, step, pack.held["order"])
+    data = pack.data
+    batch = Batch(
+        gather(data.matrix, rows[None])[0], data.target.take(rows), pack.loss, float(pack.loss_parameters[place])
+    )
+    now = true_tensors([tensor[place] for tensor in (*pack.tensors, *pack.running)], job.network)
+    start = [tensor[0] for tensor in initial_weights([job], job.network, data)]
+    found = diagnose(job.network, now, batch, product=data.product, start=start)
+    return Failure(step // job.steps_per_epoch, step, found)
 
 
 def diagnose(
@@ -127,8 +119,8 @@ def diagnose(
     return Diagnosis(
         fault=fault,
         inputs=_largest_inputs(batch.rows),
-        target_rms=_rms(batch.target),
-        largest_target=_largest(batch.target),
+        target_rms=rms(batch.target),
+        largest_target=largest(batch.target),
         layers=measure(network, seen, batch, start),
         at_start=at_start,
         start=None if start is None else first_fault(network, start, batch, product),
@@ -144,10 +136,11 @@ def first_fault(network: Network, tensors: Sequence[Tensor], batch: Batch, produ
     trained = dict(zip(network.trained, tensors, strict=False))
     broken = next((name for name, tensor in trained.items() if not _is_finite(tensor)), "")
     if broken:
-        return Fault("weights", _layer_of(broken), broken)
+        return Fault("weights", layer_of(broken), broken)
     return _fault_of_a_pass(network, trained, batch, product)
 
 
+@torch.enable_grad()
 def _fault_of_a_pass(
     network: Network, trained: Mapping[str, Tensor], batch: Batch, product: torch.dtype | None
 ) -> Fault:
@@ -169,59 +162,8 @@ def _fault_of_a_pass(
     gradients = torch.autograd.grad(total, own, allow_unused=True)
     for name, gradient in reversed(list(zip(trained, gradients, strict=True))):
         if not found and gradient is not None and not _is_finite(gradient):
-            found.append(Fault("gradient", _layer_of(name), name))
+            found.append(Fault("gradient", layer_of(name), name))
     return found[0] if found else Fault("")
-
-
-def measure(
-    network: Network, tensors: Sequence[Tensor], batch: Batch, start: Sequence[Tensor] | None = None
-) -> tuple[LayerState, ...]:
-    """How large things are in each layer, forward and back, in float64.
-
-    start: the initial tensors, from which weights have grown; without them, what the initialisation draws on average.
-    """
-    trained = {
-        name: tensor[None].detach().to(torch.float64).requires_grad_()
-        for name, tensor in zip(network.trained, tensors, strict=False)
-    }
-    hidden = [math.nan] * (len(network.hidden) + 1)
-
-    def look(layer: int, what: str, values: Tensor) -> None:
-        if what == "hidden" or layer == len(network.hidden):
-            hidden[layer] = _rms(values)
-
-    outputs = forward(
-        network, list(trained.values()), batch.rows[None].to(torch.float64), Pass(look=look, training=True)
-    )
-    total = batch.mean_loss(outputs)
-    gradients = dict(zip(trained, torch.autograd.grad(total, list(trained.values()), allow_unused=True), strict=True))
-    drawn = _drawn(network, start)
-    return tuple(
-        LayerState(
-            layer=layer,
-            hidden=size,
-            gradient=_rms(gradients.get(f"{layer}.weight")),
-            largest_weight=max(
-                (_largest(t) for name, t in trained.items() if _layer_of(name) == layer), default=math.nan
-            ),
-            weight_growth=_rms(trained.get(f"{layer}.weight")) / drawn.get(f"{layer}.weight", math.nan),
-        )
-        for layer, size in enumerate(hidden)
-    )
-
-
-def _drawn(network: Network, start: Sequence[Tensor] | None) -> dict[str, float]:
-    """At which size each layer's weights began; only where that is known and not 0."""
-    if start is not None:
-        sizes = {name: _rms(tensor) for name, tensor in zip(network.trained, start, strict=False)}
-    else:
-        sizes = {f"{layer}.weight": std for layer, std in enumerate(expected_std(network))}
-    return {name: size for name, size in sizes.items() if size > 0}
-
-
-def _layer_of(name: str) -> int:
-    number = name.partition(".")[0]
-    return int(number) if number.isdigit() else NO_LAYER
 
 
 def _largest_inputs(rows: Tensor) -> tuple[LargeInput, ...]:
@@ -237,19 +179,3 @@ def _largest_inputs(rows: Tensor) -> tuple[LargeInput, ...]:
 
 def _is_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(values).all())
-
-
-def _largest(values: Tensor) -> float:
-    """Magnitude of the largest entry; 0 of nothing."""
-    return float(values.detach().abs().max()) if values.numel() else 0.0
-
-
-def _rms(values: Tensor | None) -> float:
-    """The root of the mean square, NaN of nothing; squares of huge values do not overflow."""
-    if values is None or not values.numel():
-        return math.nan
-    own = values.detach().to(torch.float64)
-    largest = float(own.abs().max())
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    return largest * float((own / largest).square().mean().sqrt())

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import torch
 
-from pipeline.engine.beginnings import initial_weights
-from pipeline.engine.data import gather
-from pipeline.engine.diagnosis import Batch, Failure, diagnose
+from pipeline.engine.diagnosis import Failure, failure_of
 from pipeline.engine.epochs import Epochs, Judge, Prune
 from pipeline.engine.networks import true_tensors
 from pipeline.engine.pack import PackState, one_by_one
@@ -23,7 +21,6 @@ from pipeline.tables import Curve, Singles
 
 if TYPE_CHECKING:
     from pipeline.engine.data import Data
-    from pipeline.engine.pack import Record
     from pipeline.engine.packing import Assignment
     from pipeline.runtime import Checkpoint
 
@@ -195,20 +192,7 @@ class _Training:
             )
             own = true_tensors([best[place] for best in pack.best], self.jobs[record.position].network)
             tensors = tuple(tensor.cpu().numpy().copy() for tensor in own)
-            self.results[record.position] = Fitted(tensors, curve, self._failure(place, record))
+            failure = failure_of(pack, place) if why == "not finite" else None
+            self.results[record.position] = Fitted(tensors, curve, failure)
         pack.keep(np.array([i for i in range(len(pack)) if i not in leaving], dtype=np.int64))
         self._fill()
-
-    def _failure(self, place: int, record: Record) -> Failure | None:
-        """Look at the batch whose loss was not finite, with the weights that stood still from there on."""
-        pack, job = self.pack, self.jobs[record.position]
-        step = int(pack.held["frozen_at"][place])
-        if step < 0:
-            return None
-        rows = pack.batches.rows_of(place, step, pack.held["order"])
-        parameter = float(pack.loss_parameters[place])
-        batch = Batch(gather(self.data.matrix, rows), self.data.target[rows], pack.loss, parameter)
-        now = true_tensors([t[place].detach() for t in (*pack.tensors, *pack.running)], job.network)
-        start = [tensor[0] for tensor in initial_weights([job], job.network, self.data)]
-        diagnosis = diagnose(job.network, now, batch, product=self.data.product, start=start)
-        return Failure(record.epoch - 1, step, diagnosis)

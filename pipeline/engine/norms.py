@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 EPSILON = 1e-5
 MOMENTUM = 0.1  # share of a batch's statistics in the running ones
@@ -18,13 +19,16 @@ def batch_normalised(values: Tensor, present: Tensor | None = None) -> tuple[Ten
     present: bool [M, B], rows that count; the others come out as they may and must not be used.
     """
     if present is None:
-        variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
+        mean = values.mean(1, keepdim=True)
+        centred = values - mean
+        variance = centred.square().mean(1, keepdim=True)
     else:
         counted = present.to(values.dtype)[:, :, None]
         share = counted / counted.sum(1, keepdim=True)
         mean = (values * share).sum(1, keepdim=True)
-        variance = ((values - mean).square() * share).sum(1, keepdim=True)
-    return settled(values, mean, variance), mean.detach(), variance.detach()
+        centred = values - mean
+        variance = (centred.square() * share).sum(1, keepdim=True)
+    return centred * torch.rsqrt(variance + EPSILON), mean.detach(), variance.detach()
 
 
 def settled(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -38,8 +42,7 @@ def layer_normalised(values: Tensor, width: Tensor | None = None) -> Tensor:
     width: [M], true units of each network; those beyond come out as 0, and no gradient reaches them.
     """
     if width is None:
-        variance, mean = torch.var_mean(values, dim=2, correction=0, keepdim=True)
-        return settled(values, mean, variance)
+        return functional.layer_norm(values, values.shape[2:], eps=EPSILON)
     count = width.to(values.dtype)[:, None, None]
     true = (torch.arange(values.shape[2], device=values.device) < width[:, None, None]).to(values.dtype)
     mean = (values * true).sum(2, keepdim=True) / count

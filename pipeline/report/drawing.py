@@ -66,6 +66,15 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def new_grid(width: float, height: float, places: int, across: int) -> tuple[Figure, list[Axes]]:
+    """An empty figure of `places` small axes, line by line, `across` of them in each; in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(-(-places // across), across, squeeze=False).ravel()
+    for unused in axes[places:]:
+        unused.remove()
+    return figure, list(axes[:places])
+
+
 def svg(figure: Figure, name: str, alt: str) -> Markup:
     """Inline SVG without namespaces, metadata or ids that another figure could share.
 

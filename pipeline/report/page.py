@@ -22,6 +22,8 @@ from pipeline.report.tables import (
     seed_table,
 )
 from pipeline.report.text import clean, count, number
+from pipeline.report.weight_figures import draw_weights
+from pipeline.report.weight_tables import introduce, weight_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +54,9 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         headline=_headline(facts, competition),
         pictures=draw_figures(facts),
-        tables=_tables(facts, provenance),
+        tables=_tables(fold_table(facts), model_table(facts), seed_table(facts), error_table(facts)),
+        weights=_weights(facts),
+        records=_tables(notice_table(facts), run_table(facts, provenance)),
     )
     return page.encode()
 
@@ -101,6 +105,14 @@ def _beside(headline: Headline) -> str:
     return " · ".join(f"{labels[name]} {number(headline.pooled[name], 4)}" for name in names)
 
 
-def _tables(facts: ReportFacts, provenance: Mapping[str, str]) -> list[Table]:
-    tables = [fold_table(facts), model_table(facts), seed_table(facts), error_table(facts), notice_table(facts)]
-    return [cut_long(table) for table in (*tables, run_table(facts, provenance)) if table.rows]
+def _weights(facts: ReportFacts) -> dict[str, object]:
+    weights = facts.weights
+    return {
+        "introduction": introduce(weights),
+        "tables": _tables(*weight_tables(weights)),
+        "pictures": draw_weights(weights),
+    }
+
+
+def _tables(*tables: Table) -> list[Table]:
+    return [cut_long(table) for table in tables if table.rows]

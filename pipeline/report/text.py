@@ -34,6 +34,16 @@ def column(values: Sequence[float], digits: int = 5) -> list[str]:
     return [f"{value:,.{decimals}f}".replace("-", "\u2212") if math.isfinite(value) else NO_NUMBER for value in values]
 
 
+def short(value: float, digits: int = 3) -> str:
+    """A number that stands alone: `digits` significant digits however small it is; a dash where it is not finite."""
+    if not math.isfinite(value) or value == 0:
+        return "0" if value == 0 else NO_NUMBER
+    magnitude = math.floor(math.log10(abs(value)))
+    if not -5 <= magnitude <= 8:
+        return f"{value:.{digits - 1}e}".replace("-", "\u2212")
+    return f"{value:,.{max(0, digits - 1 - magnitude)}f}".replace("-", "\u2212")
+
+
 def count(number_of: int, noun: str) -> str:
     """`1 row`, `2,000 rows`."""
     return f"{number_of:,} {noun}{'s' * (number_of != 1)}"

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.stages.causes import cause_of, column_name
+from pipeline.stages.cases import Case
+from pipeline.stages.causes import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.diagnosis import Diagnosis
-    from pipeline.stages.causes import Case, Cause
+    from pipeline.engine.fit import Fitted
+    from pipeline.stages.assignments import Candidate
+    from pipeline.stages.causes import Cause
     from pipeline.tables import Design, Job
 
-MOST_KINDS = 4  # lines of an error; what is left is counted in one more
+MOST_KINDS = 3  # that have a line of their own in an error; what is left is counted in one more
 MOST_NAMED = 4  # networks of a kind that are named
 COLUMNS_TOLD = 3
+
+
+def failed(
+    design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]
+) -> list[tuple[Case, int]]:
+    """The networks whose loss became not finite, each with the epoch whose weights it kept; -1 for none."""
+    return [
+        (Case(job, result.failure, candidate, design), result.curve.best_epoch)
+        for job, result in zip(jobs, fitted, strict=True)
+        if result.failure is not None
+    ]
 
 
 def sentence(case: Case) -> str:
@@ -30,16 +44,28 @@ def short(case: Case) -> str:
     return f"{cause.name} ({named(case.job, case.design)}, {_place(case.diagnosis)}); {cause.remedy}"
 
 
-def grouped(cases: Sequence[Case]) -> list[str]:
-    """A line for each kind of cause, most frequent first: its first network in full, and who else it struck."""
+def kinds_of(cases: Sequence[Case]) -> list[tuple[str, int]]:
+    """A sentence for each kind of cause, most frequent first, and how many networks it struck.
+
+    The first network of a kind is told in full, a few others are named.
+    """
     kinds: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
         cause = cause_of(case)
         kinds.setdefault((cause.name, cause.remedy), []).append(case)
-    ordered = sorted(kinds.values(), key=len, reverse=True)
-    lines = [_kind(alike) for alike in ordered[:MOST_KINDS]]
-    rest = [case for alike in ordered[MOST_KINDS:] for case in alike]
-    return [*lines, f"and {_networks(rest)} of other causes"] if rest else lines
+    return [(_kind(alike), len(alike)) for alike in sorted(kinds.values(), key=len, reverse=True)]
+
+
+def report_of(cases: Sequence[Case], networks: int) -> str:
+    """At most five lines on networks without usable weights, of so many in all."""
+    kinds = kinds_of(cases)
+    lines = [line for line, _ in kinds[:MOST_KINDS]]
+    rest = sum(count for _, count in kinds[MOST_KINDS:])
+    if rest:
+        lines.append(f"and {_networks(rest)} of other causes")
+    others = networks - len(cases)
+    trained = f"; {_networks(others)} trained to the end" if others else ""
+    return "\n".join([f"{len(cases)} of {_networks(networks)} came to nothing{trained}", *lines])
 
 
 def named(job: Job, design: Design) -> str:
@@ -57,14 +83,14 @@ def _kind(alike: Sequence[Case]) -> str:
     return f"{sentence(first)} (and so {shown}{more})"
 
 
-def _networks(cases: Sequence[Case]) -> str:
-    return f"{len(cases)} network{'s' * (len(cases) != 1)}"
+def _networks(count: int) -> str:
+    return f"{count} network{'s' * (count != 1)}"
 
 
 def _happened(case: Case) -> str:
     failure = case.failure
     inputs = case.diagnosis.inputs[:COLUMNS_TOLD]
-    largest = ", ".join(f"{column_name(case.design, large)!r} {large.value:.3g}" for large in inputs)
+    largest = ", ".join(f"{case.name_of(large)} {large.value:.3g}" for large in inputs)
     when = f"epoch {failure.epoch + 1}, step {failure.step + 1}"
     told = f"the loss was not finite in {when}, first seen in {_place(case.diagnosis)}"
     return f"{told} (largest inputs: {largest})" if largest else told

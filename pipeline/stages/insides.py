@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.diagnosis import Batch, Failure, diagnose, measure
+from pipeline.engine.diagnosis import Failure, diagnose
 from pipeline.engine.losses import LOSSES
+from pipeline.engine.sizes import Batch, measure
 from pipeline.engine.vitals import activities
 from pipeline.stages.assignments import network_of
 from pipeline.stages.stalls import Signs, may_hurt_by_depth
 from pipeline.tabular.baselines import predict_mean, predict_ridge
 from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import loss
+from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from pipeline.engine.diagnosis import LayerState
     from pipeline.engine.fit import Fitted
+    from pipeline.engine.sizes import LayerState
     from pipeline.engine.vitals import Activity
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.learners import Blocks
@@ -77,6 +79,7 @@ def signs_of(
         candidate=candidate,
         network=network,
         metric=metric,
+        target_rms=float(np.sqrt(np.mean(to_network(design.target_states[0], design.target) ** 2))),
         curves=tuple(curve for _, curve in scored),
         mean_errors=tuple(of_mean[job.fold] for job, _ in scored),
         insides=look_inside(design, candidate, jobs, fitted, blocks),

@@ -10,12 +10,14 @@ import torch
 
 from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
+from pipeline.engine.mapped import empty_rows
 from pipeline.engine.memory import Circumstances, free_on
 from pipeline.engine.networks import predict
 from pipeline.engine.packing import Limits, plan_packs
 from pipeline.engine.rehearsal import Precision
+from pipeline.engine.sources import choose_source
 from pipeline.stages.assignments import assignment_of
-from pipeline.tabular.features import matrix_for
+from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network, to_target
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.fit import Fitted
+    from pipeline.engine.sources import Resident, Streamed
     from pipeline.runtime import Checkpoint, Runtime
     from pipeline.stages.assignments import Candidate
     from pipeline.tables import Design, Floats, Integers, Job, Network, Singles, TargetState
@@ -37,21 +40,24 @@ DTYPES = {
 }
 PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
 TRAIN_CURVE_POINTS = 25
+ROWS_AT_A_TIME = 1 << 16  # made, or sent to the device to be predicted: 26 MB at 100 columns
 GPU_RESERVE = 1 << 30  # bytes for what no tensor of ours holds: workspaces of cuBLAS, kernels, capture
 SHARE_OF_GPU = 0.9  # of what is free beyond that: the allocator's blocks are not all of use
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """One block of rows per distinct fit, stacked, so that all folds train from one matrix on the device.
+    """One block of rows per distinct fit, stacked, so that all folds train from one matrix.
 
-    matrix: [blocks * R, D]; target: [blocks * R], NaN on test rows; start: first row of each fold's block.
+    matrix: [blocks * R, D], on the device if that has room; target: [blocks * R] on the device, NaN on test rows;
+    start: first row of each fold's block; source: where training takes its batches from.
     """
 
     matrix: torch.Tensor
     target: torch.Tensor
     start: dict[int, int]
     rows: int  # R
+    source: Resident | Streamed
 
     def rows_of(self, fold: int) -> torch.Tensor:
         """The fold's own block [R, D]."""
@@ -59,24 +65,25 @@ class Blocks:
 
 
 def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Blocks:
-    """Materialise the matrices of these folds on the device; folds with an identical fit share one block."""
-    matrices: list[torch.Tensor] = []
-    targets: list[torch.Tensor] = []
-    start: dict[int, int] = {}
-    seen: dict[tuple[int, TargetState], int] = {}
+    """Materialise the matrices of these folds where there is room; folds with an identical fit share one block.
+
+    Peak memory: the result and one chunk of rows, on a bf16 device a second copy in half its bytes.
+    """
     total = len(design.rows.numeric)
-    for fold in folds:
-        identity = (id(design.states[fold]), design.target_states[fold])
-        if identity not in seen:
-            seen[identity] = len(matrices) * total
-            matrices.append(torch.from_numpy(matrix_for(design, fold, design.rows)))
-            target = np.full(total, np.nan)
-            target[: len(design.target)] = to_network(design.target_states[fold], design.target)
-            targets.append(torch.from_numpy(target))
-        start[fold] = seen[identity]
-    dtype = DTYPES[runtime.compute.precision]
-    matrix = torch.cat(matrices).to(runtime.compute.device, dtype)
-    return Blocks(matrix, torch.cat(targets).to(runtime.compute.device, dtype), start, total)
+    begin: dict[tuple[int, TargetState], int] = {}  # fit -> first row of its block
+    start = {f: begin.setdefault((id(design.states[f]), design.target_states[f]), len(begin) * total) for f in folds}
+    device, dtype = torch.device(runtime.compute.device), DTYPES[runtime.compute.precision]
+    product = PRODUCTS.get(runtime.compute.precision)
+    shape = (len(begin) * total, len(design.columns))
+    matrix = empty_rows(shape, dtype, device, runtime.room, product=product)
+    target = torch.full((len(matrix),), torch.nan, dtype=dtype, device=device)
+    for first, fold in {first: fold for fold, first in start.items()}.items():
+        for low in range(0, total, ROWS_AT_A_TIME):
+            part = matrix_for(design, fold, take(design.rows, slice(low, low + ROWS_AT_A_TIME)))
+            matrix[first + low : first + low + len(part)] = torch.from_numpy(part)
+        own = to_network(design.target_states[fold], design.target)
+        target[first : first + len(own)] = torch.from_numpy(own)
+    return Blocks(matrix, target, start, total, choose_source(matrix, device, runtime.room.device, product))
 
 
 def fit_networks(
@@ -91,8 +98,8 @@ def fit_networks(
     """Train every job, packed; results in the order of `jobs`. Finished packs are kept."""
     assignments = [assignment_of(design, candidates[job.candidate], job, blocks.start[job.fold]) for job in jobs]
     torch.set_num_threads(runtime.compute.threads)
-    data = _data(blocks, runtime.compute.precision)
     packs = plan_packs(assignments, limits_of(runtime, candidates[0].train.pack_size))
+    data = Data(blocks.source.matrix, blocks.target, PRODUCTS.get(runtime.compute.precision))
     total, done = sum(a.epochs for a in assignments), 0
     fitted: dict[int, Fitted] = {}
     for number, pack in enumerate(packs):
@@ -148,13 +155,12 @@ def matrix_bytes(design: Design, folds: Sequence[int], precision: str) -> int:
     return blocks * len(design.rows.numeric) * (len(design.columns) * size + weights.itemsize)
 
 
-def _data(blocks: Blocks, precision: str) -> Data:
-    """The stacked blocks as the engine wants them: under bf16 a copy of the rows in the precision of the products."""
-    product = PRODUCTS.get(precision)
-    return Data(blocks.matrix if product is None else blocks.matrix.to(product), blocks.target, product)
-
-
-def outputs_of(network: Network, tensors: Sequence[Singles], rows: torch.Tensor) -> Floats:
-    """Raw outputs [R] of one network on a matrix [R, D], float64."""
-    stacked = [torch.from_numpy(tensor).to(rows.device, rows.dtype) for tensor in tensors]
-    return predict(network, stacked, rows).cpu().numpy().astype(np.float64)
+def outputs_of(
+    network: Network, tensors: Sequence[Singles], rows: torch.Tensor, device: torch.device | None = None
+) -> Floats:
+    """Raw outputs [R] of one network on a matrix [R, D], float64. device: where to compute; None: where they lie."""
+    device = device or rows.device
+    stacked = [torch.from_numpy(tensor).to(device, rows.dtype) for tensor in tensors]
+    # a multiple of what `predict` works in at a time: the same bits as of one call
+    parts = [predict(network, stacked, part.to(device)).cpu() for part in torch.split(rows, ROWS_AT_A_TIME)]
+    return torch.cat(parts).numpy().astype(np.float64)

@@ -30,6 +30,6 @@ def explained(
     """The packs that these jobs would be trained in. Raises ConfigError for settings that do not go together."""
     assignments = [assignment_of(design, candidates[job.candidate], job, 0) for job in jobs]
     folds = sorted({job.fold for job in jobs})
-    waiting = matrix_bytes(design, folds, runtime.compute.precision)
+    waiting = min(matrix_bytes(design, folds, runtime.compute.precision), runtime.room.device)
     limits = limits_of(runtime, candidates[0].train.pack_size, still_to_come=waiting)
     return explanations(assignments, plan_packs(assignments, limits), limits)

@@ -14,6 +14,7 @@ from pipeline.tabular.features import buckets_of, column_names, encode, fit_feat
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.splits import split_rows
 from pipeline.tabular.targets import TARGET_ABOVE, fit_target
+from pipeline.tabular.values import drop_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from pipeline.settings import FoldSettings, Preprocess, Target
     from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, TargetState
+
+IDS_TOLD = 3  # of rows whose target a transform forbids
 
 
 def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str) -> Design:
@@ -52,7 +55,7 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         categorical=dataset.categorical,
         vocabulary=vocabulary,
         states=states,
-        target_states=_fit_targets(dataset.target, fitted_rows, target, metric),
+        target_states=_fit_targets(dataset, fitted_rows, target, metric),
         columns=columns,
         hashed=hashed,
         dummy_na=preprocess.dummy_na,
@@ -126,15 +129,17 @@ def _fit_states(
 
 
 def _fit_targets(
-    values: Floats, fitted_rows: Sequence[Integers], target: Target, metric: str
+    dataset: Dataset, fitted_rows: Sequence[Integers], target: Target, metric: str
 ) -> tuple[TargetState, ...]:
+    values = dataset.target
     transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
     lowest = TARGET_ABOVE[transform]
-    wrong = values[values <= lowest]
+    wrong = np.flatnonzero(values <= lowest)
     if len(wrong):
+        few = ", ".join(f"{values[row]:g} for id {str(dataset.train_ids[row])!r}" for row in wrong[:IDS_TOLD])
         raise ConfigError(
-            f"target.transform = {transform!r} needs targets above {lowest:g}, found {wrong[0]:g} ({len(wrong)} such "
-            f"rows); choose another transform, for example none"
+            f"target.transform = {transform!r} needs targets above {lowest:g}, found {few} ({len(wrong)} such rows); "
+            f'choose another: [target] transform = "yeojohnson", or "none"'
         )
     return tuple(
         fit_target(values[index], transform=transform, standardize=target.standardize) for index in fitted_rows
@@ -182,7 +187,8 @@ def _notices(
             notices.append(Notice(name, f"missing numbers {filled_with}", count))
         if state.scale[position] == 0:
             fate = "its column is 0" if state.whitening is None else "no component holds it"
-            notices.append(Notice(name, f"constant on the training rows: {fate}", len(dataset.target)))
+            text = f"constant on the training rows: {fate}; or leave it out: {drop_line(name)}"
+            notices.append(Notice(name, text, len(dataset.target)))
         if state.log1p[position]:
             notices.append(Notice(name, "skewed: log(1 + x) is taken", len(dataset.target)))
             below = int((encoded.numeric[:, position] < 0).sum())

@@ -20,6 +20,7 @@ from pipeline.facts import (
     Upload,
 )
 from pipeline.stages.verdicts import Evidence, advise, judge_baseline, judge_fit, say_looks
+from pipeline.stages.weights import weight_facts
 from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def report(dataset: Dataset, design: Design, fits: Fits, scores: Scores, submiss
         curves=curves,
         rows=rows,
         largest=largest,
+        weights=weight_facts(design, fits),
         validation_looks=scores.validation_looks,
         notices=notices,
         run=_run(dataset, design, fits, scores),

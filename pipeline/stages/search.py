@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from optuna.trial import TrialState
 from pipeline.errors import TrainingError
 from pipeline.runtime import compute_always
 from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.failures import failed, short
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.tables import Job, Winner
 from pipeline.tabular.metrics import loss
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Design
 
 DIVERGED = "diverged"  # a failed trial that was trained to an end, unlike one that was interrupted
+CAUSE = "cause"  # why it diverged
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,11 @@ def search(
                 told = study.tell(trial, value)
             else:
                 trial.set_user_attr(DIVERGED, value=True)
+                trial.set_user_attr(CAUSE, _why(design, candidates[number], jobs[own], fitted[own]))
                 told = study.tell(trial, state=TrialState.FAIL)
             session.on_trial(told)
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        raise TrainingError("no trial of the sweep had a finite loss; lower the upper end of search.space train.lr")
+        raise TrainingError(_nothing_finite(study))
     best = study.best_trial
     return Winner(dict(best.params), float(study.best_value), best.number, _finished(study))
 
@@ -95,6 +99,18 @@ def examples(base: Candidate, search: Search) -> list[Candidate]:
     study = create_study(sampler=RandomSampler(seed=search.seed))
     study.enqueue_trial(_as_it_stands(base, search.space))
     return [with_values(base, _suggest(study.ask(), search.space)) for _ in range(search.parallel)]
+
+
+def _why(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> str:
+    """The first failed network's cause; without one the weights of a very last step were not usable."""
+    cases = failed(design, candidate, jobs, fitted)
+    return short(cases[0][0]) if cases else f"predictions that are not finite; [train] lr below {candidate.train.lr:g}"
+
+
+def _nothing_finite(study: optuna.Study) -> str:
+    causes = Counter(cause for trial in study.get_trials(deepcopy=False) if (cause := trial.user_attrs.get(CAUSE)))
+    told = "".join(f"; it looks like {cause}" for cause, _ in causes.most_common(1))
+    return f"no trial of the sweep had a finite loss; lower the upper end of search.space train.lr{told}"
 
 
 def _begin(study: optuna.Study, as_it_stands: Mapping[str, object]) -> None:
@@ -156,7 +172,7 @@ def _pooled_loss(
         if result.curve.best_epoch < 0:
             return float("inf")
         valid = design.folds.valid[job.fold]
-        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid])
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid], blocks.target.device)
         oof[valid] = to_target(design.target_states[job.fold], outputs)
         scored[valid] = True
     return loss(metric, design.target[scored], oof[scored])

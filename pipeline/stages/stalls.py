@@ -1,12 +1,13 @@
 """Trainings that end with a number but learned little, and what holds them back.
 
-Dead or saturated units, gradients that vanish, an error that does not fall, depth that hurts. Each rule looks at what training left behind and says what it saw, what to do, and what to type.
+Dead or saturated units, gradients that vanish, an error that does not fall, depth that hurts. Each rule looks at what
+training left behind and says what it saw, what to do, and what to type.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.engine.schedules import rates
 from pipeline.engine.vitals import DIES, SATURATES
 from pipeline.facts import Advice
 from pipeline.stages.assignments import schedule_of
-from pipeline.stages.causes import USUAL_LR, usual_lr
+from pipeline.stages.cases import one_digit, usual_lr
 from pipeline.stages.verdicts import OVERFITS, error_size
 from pipeline.tabular.metrics import METRICS
 
@@ -47,16 +48,32 @@ class Signs:
     candidate: Candidate
     network: Network
     metric: str
+    target_rms: float  # root mean square of the target as the networks see it
     curves: tuple[Curve, ...]  # of the folds' networks
     mean_errors: tuple[float, ...]  # of predicting the training mean on the training rows, for each of them
     insides: tuple[Inside, ...]
     ridge_error: float  # on a fold's validation rows; NaN: not computed
     fold_error: float  # of the networks on the same rows
 
+    @property
+    def usual_lr(self) -> float:
+        """The learning rate to begin with."""
+        return usual_lr(self.candidate.train, self.target_rms)
+
 
 def stalls(signs: Signs) -> tuple[Advice, ...]:
     """Everything that holds these networks back, what explains most first."""
-    rules = (_dead, _saturated, _vanishing, _learned_nothing, _bounces, _creeps, _depth)
+    inside = _found((_dead, _saturated, _vanishing), signs)
+    stuck = _learned_nothing(signs)
+    if stuck is None:
+        return (*inside, *_found((_bounces, _creeps, _depth), signs))
+    if not inside:
+        return (stuck,)
+    because, *rest = inside  # what is wrong inside explains it better than a guess about the learning rate
+    return (replace(because, seen=f"{stuck.seen} {because.seen}"), *rest)
+
+
+def _found(rules: Sequence[Callable[[Signs], Advice | None]], signs: Signs) -> tuple[Advice, ...]:
     return tuple(advice for rule in rules if (advice := rule(signs)) is not None)
 
 
@@ -76,8 +93,8 @@ def _dead(signs: Signs) -> Advice | None:
         return None
     seen = f"{_percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
-    if train.lr > usual_lr(train):
-        lower = f"{_round(min(train.lr / 10, usual_lr(train)))}"
+    if train.lr > signs.usual_lr:
+        lower = f"{one_digit(min(train.lr / 10, signs.usual_lr))}"
         return _advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
     return _advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")
 
@@ -120,7 +137,9 @@ def _learned_nothing(signs: Signs) -> Advice | None:
     stuck = [
         (curve, mean)
         for curve, mean in zip(signs.curves, signs.mean_errors, strict=True)
-        if len(own := _trained(signs, curve)) and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
+        if curve.stopped != "not finite"  # its cause is told elsewhere
+        and len(own := _trained(signs, curve)) >= FEWEST_POINTS
+        and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
     ]
     if not stuck:
         return None
@@ -132,8 +151,10 @@ def _learned_nothing(signs: Signs) -> Advice | None:
     train = signs.candidate.train
     if train.l1 >= STRONG_PENALTY or (train.optimizer != "adamw" and train.weight_decay >= STRONG_PENALTY):
         return _advice(seen, "Set [train] l1 = 0 and weight_decay = 0.", "train.l1=0 train.weight_decay=0")
-    falls = own[-1] < own[0] and train.lr < USUAL_LR[train.optimizer]
-    lr = _round(train.lr * 10 if falls else min(train.lr / 10, usual_lr(train)))
+    if may_hurt_by_depth(signs.network):
+        return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
+    falls = own[-1] < own[0] and train.lr < signs.usual_lr
+    lr = one_digit(signs.usual_lr if falls else min(train.lr / 10, signs.usual_lr))
     why = "It still falls: the learning rate is too low." if falls else "The learning rate is too high."
     return _advice(seen, f"{why} Set [train] lr = {lr}.", f"train.lr={lr}")
 
@@ -163,7 +184,7 @@ def _bounces(signs: Signs) -> Advice | None:
 def _creeps(signs: Signs) -> Advice | None:
     """The error still falls at the end and is not far below the mean's, at a low learning rate."""
     train = signs.candidate.train
-    if train.lr > FAR_TOO_LOW * usual_lr(train):
+    if train.lr > FAR_TOO_LOW * signs.usual_lr:
         return None
     count = 0
     for curve, mean in zip(signs.curves, signs.mean_errors, strict=True):
@@ -176,7 +197,7 @@ def _creeps(signs: Signs) -> Advice | None:
     if 2 * count <= len(signs.curves):
         return None
     seen = f"The training error of {count} of {len(signs.curves)} networks was still falling at the end, and slowly."
-    lr = _round(train.lr * 10)
+    lr = one_digit(signs.usual_lr)
     return _advice(seen, f"The learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 
@@ -228,7 +249,3 @@ def _of(signs: Signs) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _round(value: float) -> str:
-    return f"{float(f'{value:.1g}'):g}"

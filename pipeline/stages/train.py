@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
-from pipeline.stages.causes import Case
-from pipeline.stages.failures import grouped, sentence
+from pipeline.stages.cases import Case
+from pipeline.stages.failures import failed, kinds_of, report_of
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
 from pipeline.stages.predict import predict
@@ -20,7 +20,7 @@ from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.engine.fit import Fitted
     from pipeline.runtime import Runtime
@@ -48,7 +48,7 @@ def train(
     notices = [*_failed(design, candidate, jobs, fitted), *_longer_refit(jobs, fitted, candidate.train, K)]
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
-    notices += [Notice("training", f"{advice.seen} {advice.action}", len(jobs)) for advice in found]
+    notices += [Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), len(jobs)) for advice in found]
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
@@ -86,7 +86,7 @@ def _held_out(
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
             continue
-        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N])
+        outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
         if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
             failure = failure_at_the_end(design, candidate, job, result.tensors, blocks)
             useless.append(Case(job, failure, candidate, design))
@@ -95,22 +95,18 @@ def _held_out(
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     if useless:
-        raise TrainingError("\n".join(grouped(useless)))
+        raise TrainingError(report_of(useless, len(jobs)))
     return by_fold, by_seed
 
 
-def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> Iterator[Notice]:
+def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[Notice]:
     """Say why networks stopped because their loss was not finite; raise where some have nothing to fall back on."""
-    cases = [
-        (Case(job, result.failure, candidate, design), result.curve)
-        for job, result in zip(jobs, fitted, strict=True)
-        if result.failure is not None
-    ]
-    useless = [case for case, curve in cases if curve.best_epoch < 0]
+    cases = failed(design, candidate, jobs, fitted)
+    useless = [case for case, best_epoch in cases if best_epoch < 0]
     if useless:
-        raise TrainingError("\n".join(grouped(useless)))
-    for case, curve in cases:
-        yield Notice("training", f"{sentence(case)}; the weights of epoch {curve.best_epoch + 1} were kept", 1)
+        raise TrainingError(report_of(useless, len(jobs)))
+    kinds = kinds_of([case for case, _ in cases])
+    return [Notice("training", f"{text}; the best weights from before were kept", count) for text, count in kinds]
 
 
 def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:

@@ -34,6 +34,7 @@ class Evidence:
     largest: tuple[LargeError, ...]
     networks_not_finite: int
     seeds: int
+    stalls: tuple[Advice, ...] = ()  # what training saw hold its networks back
 
     @property
     def ratio(self) -> float:
@@ -124,7 +125,10 @@ def say_looks(looks: int, fits: Fits) -> str:
 def advise(evidence: Evidence) -> tuple[Advice, ...]:
     """One or two things to do next, the most pressing first."""
     rules = (_on_not_finite, _on_baseline, _on_overfitting, _on_epochs, _on_few_rows, _on_seeds, _on_hard_fold)
-    found = [advice for rule in rules if (advice := rule(evidence))]
+    told = [advice for rule in rules if (advice := rule(evidence))]
+    # a network that broke comes before one that stalled, and that before one that could do better
+    broken = 1 if evidence.networks_not_finite else 0
+    found = [*told[:broken], *evidence.stalls, *told[broken:]]
     search = Advice("Nothing stands out.", "Let a search look for better settings.", "make sweep TRIALS=100")
     return tuple(found[:MOST_ADVICE]) or (search,)
 
@@ -133,7 +137,8 @@ def _on_not_finite(evidence: Evidence) -> Advice | None:
     if not evidence.networks_not_finite:
         return None
     seen = f"{evidence.networks_not_finite} of the networks stopped because their loss was not finite."
-    return Advice(seen, "Lower the learning rate.", _train("train.lr=…"))
+    action = "The notices of train say which, at which layer, what it looks like and the setting that mends it."
+    return Advice(seen, action, "")
 
 
 def _on_baseline(evidence: Evidence) -> Advice | None:

@@ -44,6 +44,7 @@ class Numbers:
     wrong_cells: int
     first_wrong: int  # row of the first such cell; -1 if there is none
     boundless: int  # cells that are infinite, or beyond 1e100: taken as missing
+    first_boundless: int = -1  # row of the first such cell; -1 if there is none
 
 
 def is_text(column: pa.ChunkedArray) -> bool:
@@ -114,7 +115,9 @@ def numbers_of(column: pa.ChunkedArray, *, decimal: str = ".", removed: str = ""
     cells = np.append(wrong, False)[levels.codes]
     first = int(np.argmax(cells)) if cells.any() else -1
     bounded = _bounded(np.append(known, np.nan)[levels.codes])
-    return Numbers(bounded.values, levels.texts[wrong], int(cells.sum()), first, bounded.boundless)
+    return Numbers(
+        bounded.values, levels.texts[wrong], int(cells.sum()), first, bounded.boundless, bounded.first_boundless
+    )
 
 
 def spread_rows(rows: int, most: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -130,7 +133,8 @@ def _bounded(values: Floats) -> Numbers:
     if largest < BOUNDLESS:
         return Numbers(values, np.empty(0, dtype=object), 0, -1, 0)
     beyond = np.abs(values) >= BOUNDLESS
-    return Numbers(np.where(beyond, np.nan, values), np.empty(0, dtype=object), 0, -1, int(beyond.sum()))
+    nothing = np.empty(0, dtype=object)
+    return Numbers(np.where(beyond, np.nan, values), nothing, 0, -1, int(beyond.sum()), int(np.argmax(beyond)))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

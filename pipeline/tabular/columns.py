@@ -18,7 +18,7 @@ from pipeline.errors import DataError
 from pipeline.tables import Column, Notice
 from pipeline.tabular.cells import LOOKED_AT, blank, is_date, is_text, levels_of, numbers_of, spread_rows
 from pipeline.tabular.notation import how_written, read_numbers
-from pipeline.tabular.values import STRAY_SHARE, check_type, instants, place_of, values_of
+from pipeline.tabular.values import STRAY_SHARE, check_type, drop_line, instants, place_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,7 +152,9 @@ def _numbers(column: Column, tables: Sequence[RawTable], cells: Cells, *, is_dec
         texts = (text for numbers in read for text in numbers.wrong.tolist())
         column = replace(column, missing=tuple(dict.fromkeys([*column.missing, *texts])))
     if boundless := sum(numbers.boundless for numbers in read):
-        notices.append(Notice(name, "infinite numbers, or beyond 1e100, taken as missing", boundless))
+        at = next(place_of(t, n.first_boundless) for t, n in zip(tables, read, strict=True) if n.boundless)
+        text = f"infinite numbers, or beyond 1e100, taken as missing, the first in {at}"
+        notices.append(Notice(name, f"{text}; or leave the column out: {drop_line(name)}", boundless))
     return Reading(column, tuple({name: numbers.values} for numbers in read), tuple(notices))
 
 

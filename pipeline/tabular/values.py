@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,6 +92,11 @@ def check_type(name: str, table: RawTable, cells: pa.ChunkedArray) -> None:
 def place_of(table: RawTable, row: int) -> str:
     """File and line of a row, for messages."""
     return f"{table.file}: line {table.line_of(row)}"
+
+
+def drop_line(name: str) -> str:
+    """The line of the config that leaves a column out."""
+    return f"[schema] drop = [{json.dumps(name, ensure_ascii=False)}]"
 
 
 def shown(texts: Sequence[str] | Texts) -> str:

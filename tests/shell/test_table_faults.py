@@ -367,7 +367,10 @@ def test_numbers_without_bounds_are_missing_and_counted_and_no_target(project: P
     cells = {2: "inf", 3: "1e999", 4: "-Infinity", 5: "1e150", 6: "1e99"}
     for file in (TRAIN, TEST):
         put(project, file, "area", cells)
-    assert noticed(project)[0] == "area: infinite numbers, or beyond 1e100, taken as missing: 8"
+    assert noticed(project)[0] == (
+        "area: infinite numbers, or beyond 1e100, taken as missing, the first in data/raw/tiny/train.csv: line 2; "
+        'or leave the column out: [schema] drop = ["area"]: 8'
+    )
     dataset = dataset_of(project)
     assert [math.isnan(value) for value in dataset.test["area"].iloc[:5]] == [True, True, True, True, False]
     put(project, TRAIN, "cost", {8: "1e999"})

@@ -405,6 +405,9 @@ def test_a_text_may_be_a_level_in_one_column_and_missing_in_another():
     assert texts(dataset.test["c"]) == [None, "x"]
 
 
+BOUNDLESS = "infinite numbers, or beyond 1e100, taken as missing"
+
+
 @pytest.mark.parametrize(
     ("train", "test", "expected", "notice"),
     [
@@ -418,7 +421,7 @@ def test_a_text_may_be_a_level_in_one_column_and_missing_in_another():
         (["18446744073709551616", "1", "2"], ["4"], [2.0**64, 1, 2], []),
         (["007", "1", "2"], ["4"], [7, 1, 2], []),
         (["inf", "1", "2"], ["4"], [np.nan, 1, 2],
-         [("infinite numbers, or beyond 1e100, taken as missing", 1)]),
+         [(f'{BOUNDLESS}, the first in train.csv: line 2; or leave the column out: [schema] drop = ["a"]', 1)]),
     ],
 )  # fmt: skip
 def test_numbers_are_read_as_people_write_them(train, test, expected, notice):

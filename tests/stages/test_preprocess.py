@@ -155,8 +155,8 @@ def test_a_target_that_the_transform_forbids_is_a_sentence(transform, value):
         design_of(dataset, target=Target(transform=transform))
     lowest = {"log": 0, "log1p": -1}[transform]
     assert str(raised.value) == (
-        f"target.transform = '{transform}' needs targets above {lowest}, found {value:g} (1 such rows); choose another "
-        f"transform, for example none"
+        f"target.transform = '{transform}' needs targets above {lowest}, found {value:g} for id 'r4' (1 such rows); "
+        f'choose another: [target] transform = "yeojohnson", or "none"'
     )
 
 
@@ -176,7 +176,8 @@ def test_what_was_filled_constant_or_grouped_is_noticed():
     gaps = int(DATASET.train["age"].isna().sum() + DATASET.test["age"].isna().sum())
     assert gaps > 0
     assert Notice("age", "missing numbers filled with 0 after z-scoring, the training mean", gaps) in notices
-    assert Notice("area", "constant on the training rows: its column is 0", 30) in notices
+    text = 'constant on the training rows: its column is 0; or leave it out: [schema] drop = ["area"]'
+    assert Notice("area", text, 30) in notices
     rare = int((DATASET.train["colour"].value_counts() < 12).sum())
     assert rare > 0
     assert Notice("colour", "rare levels share one column", rare) in notices
@@ -257,7 +258,8 @@ def test_a_fold_with_fewer_components_and_a_constant_column_are_noticed():
     assert Notice("numeric columns", text, 1) in design.notices
     constant = replace(DATASET, train=DATASET.train.assign(area=1.0))
     notices = design_of(constant, preparation=WHITEN).notices
-    assert Notice("area", "constant on the training rows: no component holds it", 30) in notices
+    text = 'constant on the training rows: no component holds it; or leave it out: [schema] drop = ["area"]'
+    assert Notice("area", text, 30) in notices
 
 
 def test_no_component_and_no_other_column_are_a_sentence():

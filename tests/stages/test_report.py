@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from builders import design_of
 
 from pipeline.facts import Curves, LargeError, ModelRow
 from pipeline.stages.report import band, errors_of, report
@@ -15,13 +16,12 @@ from pipeline.tables import (
     Compute,
     Curve,
     Dataset,
-    Design,
-    Encoded,
     Fits,
     Folds,
     FoldScore,
     Job,
     ModelScore,
+    Network,
     Notice,
     Scores,
     Submission,
@@ -33,7 +33,7 @@ ACTUAL = TARGET[:4]
 ERRORS = np.array([0.1, -0.3, 0.0, 0.2])  # of logarithms
 OOF = ACTUAL * np.exp(ERRORS)
 FOLD_OF_ROW = np.array([0, 0, 1, 1])
-NOTHING = np.zeros((7, 0))
+NETWORK = Network(inputs=3, hidden=(2,), activation="relu", init="pytorch", init_scale=0.01)
 
 
 def model_score(metric, valid, train, pooled):
@@ -52,22 +52,19 @@ def values():
     """Five training rows in two folds, two test rows, two seeds and a refit; one notice of each stage."""
     names = [Notice(f"column {i}", f"seen by stage {i}", i) for i in range(4)]
     ids, test_ids = np.array(list("abcde"), dtype=object), np.array(["t1", "t2"], dtype=object)
-    frame = pd.DataFrame(index=range(5))
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(5, 3)), columns=["x", "y", "z"])
     dataset = Dataset(
         train=frame, test=frame[:2], target=TARGET, held_out=None, train_ids=ids, test_ids=test_ids, columns=(),
-        numeric=(), categorical=(), dates=(), fold_columns={}, submission_header=("id", "price"),
+        numeric=("x", "y", "z"), categorical=(), dates=(), fold_columns={}, submission_header=("id", "price"),
         submission_ids=test_ids, notices=(names[0],),
     )  # fmt: skip
     folds = Folds((np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2, 3])))
-    design = Design(
-        rows=Encoded(NOTHING, NOTHING.astype(np.int32)), target=TARGET, folds=folds, refit_rows=np.arange(5),
-        numeric=(), categorical=(), vocabulary=(), states=(), target_states=(), columns=("x", "y", "z"), hashed=(),
-        dummy_na=True, smooth_clip=0.0, notices=(names[1],),
-    )  # fmt: skip
+    design = replace(design_of(dataset, folds=2), folds=folds, notices=(names[1],))
     jobs = (*(Job(0, fold, seed) for fold in range(2) for seed in range(2)), Job(0, 2, 0))
     curves = (*(curve([0.4, 0.2], [0.3, 0.1], best=1) for _ in range(4)), curve([np.nan, np.nan], [0.2, 0.01]))
+    weights = {name: np.ones((5, *shape), np.float32) for name, shape in NETWORK.trained.items()}
     fits = Fits(
-        name="mlp", jobs=jobs, weights={}, network={}, curves=curves, metric="log_rmse",
+        name="mlp", jobs=jobs, weights=weights, network=NETWORK, curves=curves, metric="log_rmse",
         fold_predictions=np.zeros((2, 5)), seed_oof=np.zeros((2, 4)), test_predictions=np.zeros(2), seconds=60.0,
         compute=Compute("cpu", 2, "fp32"), notices=(names[2],),
     )  # fmt: skip
@@ -336,6 +333,13 @@ def test_every_metric_can_be_the_headline(values):
 
 
 def test_the_stage_draws_nothing():
-    """Facts first, markup last: importing the stage loads neither matplotlib nor jinja2 nor torch."""
-    code = "import sys, pipeline.stages.report; print({'matplotlib', 'jinja2', 'torch'} & set(sys.modules))"
+    """Facts first, markup last: importing the stage loads neither matplotlib nor jinja2."""
+    code = "import sys, pipeline.stages.report; print({'matplotlib', 'jinja2'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_weights_are_of_every_network_and_pictures_of_the_first(values):
+    """Five networks of ones, two of them of the first fold; the rest is the weights' own stage."""
+    weights = report(**values).weights
+    assert (weights.networks, weights.of, weights.fold, weights.seed) == (5, 5, 1, 0)
+    assert [tensor.after.mean for tensor in weights.tensors] == [1.0, 1.0, 1.0, 1.0]

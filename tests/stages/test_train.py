@@ -9,8 +9,9 @@ import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from torch import nn
 
+from pipeline.engine.sources import Resident, Streamed
 from pipeline.errors import TrainingError
-from pipeline.runtime import NoCheckpoint
+from pipeline.runtime import NoCheckpoint, Room
 from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.learners import build_blocks, outputs_of
@@ -250,6 +251,25 @@ def test_folds_share_rows_only_where_both_fits_are_the_same(preparation, target,
         own = found.target[start : start + N].numpy()
         np.testing.assert_allclose(to_target(state, own), DATASET.target, rtol=1e-12)
         assert np.isnan(found.target[start + N : start + N + T].numpy()).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64", "bf16"])
+def test_rows_that_do_not_fit_into_memory_give_the_same_bits(precision, tmp_path, monkeypatch):
+    """Blocks in a file, made in chunks of 7 rows, instead of in memory at once: rows, targets, weights, predictions."""
+    small = on_cpu(precision, room=Room(device=0, host=0, folder=str(tmp_path)))
+    expected = build_blocks(DESIGN, range(4), on_cpu(precision))
+    fitted = trained(runtime=on_cpu(precision))
+    monkeypatch.setattr("pipeline.stages.learners.ROWS_AT_A_TIME", 7)
+    found = build_blocks(DESIGN, range(4), small)
+    assert (type(expected.source), type(found.source)) == (Resident, Streamed)
+    assert expected.source.dtype == found.source.dtype
+    assert torch.equal(found.matrix, expected.matrix)
+    assert torch.equal(found.target.nan_to_num(), expected.target.nan_to_num())
+    monkeypatch.setattr("pipeline.stages.learners.ROWS_AT_A_TIME", 1024)
+    streamed = trained(runtime=small)
+    for name, tensor in fitted.weights.items():
+        assert streamed.weights[name].tobytes() == tensor.tobytes()
+    assert streamed.fold_predictions.tobytes() == fitted.fold_predictions.tobytes()
 
 
 # --- faults and hyperparameters

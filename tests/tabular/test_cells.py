@@ -148,7 +148,7 @@ def test_a_boundless_number_is_missing_and_counted(text, neighbour):
     """FAULT 27: one such cell must not turn a column of numbers into a column of texts."""
     numbers = cells.numbers_of(column("1", text, None, neighbour))
     assert np.isnan(numbers.values[:3]).tolist() == [False, True, True]
-    assert numbers.boundless == 1
+    assert (numbers.boundless, numbers.first_boundless) == (1, 1)
     assert text not in numbers.wrong.tolist()
 
 

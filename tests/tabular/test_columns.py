@@ -115,10 +115,14 @@ def test_a_declared_level_stays_text_although_it_looks_like_a_number():
 
 
 def test_infinite_numbers_are_missing_and_counted():
-    """FAULT 27: three cells of two kinds."""
+    """FAULT 27: three cells of two kinds; the first is named, and the line that leaves the column out."""
     reading = read(one("1", "inf", "1e999"), one("-1e100", file="test.csv"))
     assert values_of(reading) == [1.0, None, None]
-    assert reading.notices == (Notice("a", "infinite numbers, or beyond 1e100, taken as missing", 3),)
+    text = (
+        "infinite numbers, or beyond 1e100, taken as missing, the first in train.csv: line 3; or leave the column out: "
+        '[schema] drop = ["a"]'
+    )
+    assert reading.notices == (Notice("a", text, 3),)
 
 
 def test_a_long_column_of_texts_with_numbers_at_its_top_is_one_of_levels():

@@ -1,0 +1,101 @@
+"""Buffers in turn: none is filled while what it held is still leaving."""
+
+import threading
+
+import pytest
+import torch
+
+from pipeline.engine.staging import Alternating, SameMemory, Sent, lane_to
+
+
+class HeldCopies:
+    """Copies that begin when the test says so: until then the buffer is read, as a device would read it."""
+
+    def __init__(self):
+        self.made = []
+        self.sizes = []
+
+    def pinned(self, size):
+        self.sizes.append(size)
+        return torch.zeros(size, dtype=torch.uint8)
+
+    def start(self, filled, dtype):
+        copy = Copy(filled, dtype)
+        self.made.append(copy)
+        return Sent(copy.batch, copy.done.wait, copy.done.wait)
+
+    def index_on_host(self, index):
+        raise AssertionError("a host index needs no device")
+
+
+class Copy:
+    """One copy, not yet made."""
+
+    def __init__(self, filled, dtype):
+        self.filled, self.done = filled, threading.Event()
+        self.batch = torch.empty(filled.shape, dtype=dtype)
+
+    def let_go(self):
+        self.batch.copy_(self.filled)
+        self.done.set()
+
+
+def fill(lane, value, rows=2, dtype=torch.float32):
+    buffer = lane.buffer(rows, 3, dtype)
+    buffer.fill_(value)
+    return lane.send(buffer, dtype)
+
+
+def test_two_batches_may_be_on_their_way_and_a_third_waits_for_the_first():
+    """The third buffer is handed out only after the first copy is done, and the first batch is whole."""
+    copies = HeldCopies()
+    lane = Alternating(copies)
+    first, _ = fill(lane, 1), fill(lane, 2)
+    third = threading.Thread(target=fill, args=(lane, 3))
+    third.start()
+    third.join(0.05)
+    assert third.is_alive()
+    copies.made[0].let_go()
+    third.join(10)
+    assert not third.is_alive()
+    for copy in copies.made[1:]:
+        copy.let_go()
+    assert [copy.batch.unique().tolist() for copy in copies.made] == [[1], [2], [3]]
+    assert first.batch is copies.made[0].batch
+
+
+def test_a_buffer_grows_and_is_used_again():
+    """Pinned memory is made once for each of the two, and anew only for a larger batch."""
+    copies = HeldCopies()
+    lane = Alternating(copies)
+    for rows, dtype in ((2, torch.float32), (4, torch.float32), (1, torch.float64), (8, torch.bfloat16)):
+        fill(lane, 1, rows, dtype)
+        copies.made[-1].let_go()
+    assert copies.sizes == [2 * 3 * 4, 4 * 3 * 4]
+    fill(lane, 1, 4)
+    assert copies.sizes == [24, 48, 48]
+
+
+def test_a_buffer_that_was_never_sent_is_handed_out_again():
+    """After an error between the two calls, nothing waits for ever."""
+    lane = Alternating(HeldCopies())
+    first = lane.buffer(2, 3, torch.float32)
+    assert lane.buffer(2, 3, torch.float32).data_ptr() == first.data_ptr()
+
+
+@pytest.mark.parametrize("lane", [SameMemory(), Alternating(HeldCopies())])
+def test_an_index_is_kept_as_it_was(lane):
+    """The caller may write into its own at once."""
+    index = torch.arange(6).view(2, 3)
+    kept = lane.index_on_host(index)
+    index.zero_()
+    assert kept().tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_cpu_needs_no_copy():
+    """A fresh tensor each time, sent as it is; another precision is made of it."""
+    lane = lane_to(torch.device("cpu"))
+    one, two = lane.buffer(2, 3, torch.float32), lane.buffer(2, 3, torch.float32)
+    assert one.data_ptr() != two.data_ptr()
+    assert lane.send(one, torch.float32).batch is one
+    assert lane.send(one, torch.float64).batch.dtype == torch.float64

@@ -6,6 +6,7 @@ Used on tensors without memory (the meta device) to foresee what a program will 
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 
@@ -26,9 +27,10 @@ class LiveBytes:
     def __init__(self) -> None:
         self.label = ""
         self.now = self.peak = 0
-        self.at_peak: Mapping[str, int] = {}  # label -> bytes
+        self.at_peak: dict[str, int] = {}  # label -> bytes
         self._by_label: dict[str, int] = {}
-        self._known: dict[int, tuple[str, int, weakref.ref[torch.UntypedStorage]]] = {}
+        self._known: dict[int, _Known] = {}
+        self._made = self._made_at_peak = 0
         self._mode = _Seeing(self._see)
 
     def __enter__(self) -> Self:
@@ -41,14 +43,15 @@ class LiveBytes:
         self._mode.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def relabel(self, tensors: Sequence[torch.Tensor], label: str) -> None:
-        """Call these tensors something else from now on."""
-        for tensor in tensors:
-            key = _place(tensor)
-            if key in self._known:
-                before, size, reference = self._known[key]
-                self._count(before, -size)
-                self._count(label, size)
-                self._known[key] = label, size, reference
+        """Call these tensors something else, also where they were there at the peak."""
+        for known in (self._known.get(_place(tensor)) for tensor in tensors):
+            if known is None:
+                continue
+            counts = [self._by_label, *([self.at_peak] if known.number <= self._made_at_peak else [])]
+            for bytes_of in counts:
+                bytes_of[known.label] -= known.size
+                bytes_of[label] = bytes_of.get(label, 0) + known.size
+            known.label = label
 
     def _see(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -57,17 +60,28 @@ class LiveBytes:
             return
 
         def gone(_reference: object) -> None:
-            label, size, _ = self._known.pop(key)
-            self._count(label, -size)
+            known = self._known.pop(key)
+            self._count(known.label, -known.size)
 
-        self._known[key] = self.label, size, weakref.ref(storage, gone)
+        self._made += 1
+        self._known[key] = _Known(self.label, size, self._made, weakref.ref(storage, gone))
         self._count(self.label, size)
         if self.now > self.peak:
-            self.peak, self.at_peak = self.now, dict(self._by_label)
+            self.peak, self.at_peak, self._made_at_peak = self.now, dict(self._by_label), self._made
 
     def _count(self, label: str, size: int) -> None:
         self.now += size
         self._by_label[label] = self._by_label.get(label, 0) + size
+
+
+@dataclass(slots=True)
+class _Known:
+    """A tensor that lives. number: of all that were made."""
+
+    label: str
+    size: int
+    number: int
+    reference: weakref.ref[torch.UntypedStorage]
 
 
 class _Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipeline.engine.beginnings import SAMPLED_ROWS
 from pipeline.engine.init import DATA_DRIVEN, expected_std, initial_tensors, sample_places, unit_variance
-from pipeline.engine.pack import SAMPLED_ROWS
 from pipeline.engine.vitals import activities
 from pipeline.facts import HeatMap, Histogram, Size, TensorFacts, UnitFacts
 

@@ -50,8 +50,12 @@ def test_bytes_at_the_peak_are_named():
         outputs = torch.zeros(20)
         live.relabel([outputs], "scores")
         more = torch.zeros(1)
-    assert live.at_peak == {"rows": 40, "outputs": 4, "scores": 80}
-    assert len(rows) + len(outputs) + len(more) == 31
+        live.label = "late"
+        del more
+        late = torch.zeros(1)  # no more than before: the peak is still the first one
+        live.relabel([rows, late], "inputs")
+    assert live.at_peak == {"rows": 0, "inputs": 40, "outputs": 4, "scores": 80}
+    assert len(rows) + len(outputs) + len(late) == 31
 
 
 def test_tensors_without_memory_count_as_if_they_had_some():

@@ -15,6 +15,7 @@ from pipeline.engine.gradients import GradientRule
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
+from pipeline.engine.sources import Resident
 from pipeline.tables import Network
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def generated_data(rows: int, device: torch.device, precision: str, columns: int
     matrix = torch.randn(rows, columns, generator=generator, device=device)
     target = matrix[:, 0] ** 2 - matrix[:, 1]
     product = PRODUCTS[precision]
-    return Data(matrix if product is None else matrix.to(product), target, product)
+    return Data(Resident(matrix if product is None else matrix.to(product)), target, product)
 
 
 def fold_jobs(rows: int, epochs: int) -> list[Assignment]:
@@ -88,13 +89,13 @@ def operations_a_row(job: Assignment) -> int:
 
 def plain_loop(job: Assignment, data: Data, steps: int, *, fused: bool) -> Callable[[], None]:
     """Steps of one network as PyTorch's own tutorial takes them, but rows by index on the device and no DataLoader."""
-    device = data.matrix.device
+    device = data.device
     sizes = list(pairwise((job.network.inputs, *job.network.hidden, 1)))
     layers = [layer for n_in, n_out in sizes for layer in (torch.nn.Linear(n_in, n_out), torch.nn.ReLU())]
     net = torch.nn.Sequential(*layers[:-1]).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=PLAIN.weight_decay, fused=fused or None)
     rows = torch.as_tensor(job.train_rows, device=device)
-    return partial(_take_steps, steps, net, optimizer, replace(data, matrix=data.matrix.float()), rows)
+    return partial(_take_steps, steps, net, optimizer, replace(data, source=Resident(data.source.matrix.float())), rows)
 
 
 def _take_steps(
@@ -107,7 +108,7 @@ def _take_steps(
         for index in rows[torch.randperm(len(rows), device=rows.device)].split(BATCH)[: steps - taken]:
             optimizer.zero_grad()
             with autocast:
-                outputs = net(data.matrix[index])[:, 0]
+                outputs = net(data.source.matrix[index])[:, 0]
             torch.nn.functional.mse_loss(outputs.float(), data.target[index]).backward()
             optimizer.step()
             taken += 1

@@ -36,14 +36,15 @@ from benchmarks.generated import (
     unlike,
 )
 from benchmarks.record import record
+from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
 from pipeline.engine.optimizers import PackedOptimizer
+from pipeline.engine.sources import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
 
 MINUTES = 7.0  # after which no further case begins
@@ -197,13 +198,17 @@ def streaming(bench: Bench) -> None:
     for side, data in _sides(rows, columns, bench.device):
         if bench.is_late:
             return
-        found = trained(bench, Case(f"{rows} x {columns}, {side}", "fp32", beside=resident), jobs, data)
+        what = "throughput as a share of the resident one's" if resident else ""
+        found = trained(bench, Case(f"{rows} x {columns}, {side}", "fp32", what, resident), jobs, data)
         resident = resident or found
 
 
 def _sides(rows: int, columns: int, device: torch.device) -> Iterator[tuple[str, Data]]:
-    yield "resident", generated_data(rows, device, "fp32", columns)
-    # `pipeline.engine.sources` joins here with "streamed", once `Data` takes a source
+    data = generated_data(rows, device, "fp32", columns)
+    host, target = data.source.matrix.cpu(), data.target
+    yield "resident", data
+    del data  # else the peak of the streamed side would hold the resident rows
+    yield "streamed", Data(Streamed(host, device), target)
 
 
 # --- measured

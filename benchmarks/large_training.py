@@ -38,7 +38,7 @@ from pipeline.engine.init import initial_tensors
 from pipeline.engine.mapped import empty_rows
 from pipeline.engine.networks import forward
 from pipeline.engine.optimizers import PackedOptimizer, Rule
-from pipeline.engine.pack import ROW_ORDER
+from pipeline.engine.rows import ROW_ORDER
 from pipeline.engine.sources import Streamed, choose_source
 from pipeline.runtime import Room
 from pipeline.tables import Network

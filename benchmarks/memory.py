@@ -32,6 +32,7 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment, padded_network
 from pipeline.engine.rehearsal import Precision
 from pipeline.engine.schedules import Schedule
+from pipeline.engine.sources import Resident
 from pipeline.tables import Network
 
 FP32, BF16 = Precision(torch.float32), Precision(torch.float32, torch.bfloat16)
@@ -187,7 +188,7 @@ def _status(name: str) -> int:
 def _training(case: Case, device: torch.device):  # noqa: ANN202 - a call without arguments
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(ROWS, FEATURES, generator=generator).to(device, case.precision.rows)
-    data = Data(matrix, torch.randn(ROWS, generator=generator).to(device), case.precision.product)
+    data = Data(Resident(matrix), torch.randn(ROWS, generator=generator).to(device), case.precision.product)
     judge = (lambda _job, _rows, outputs: float(np.square(outputs).mean())) if case.is_judged else None
     return lambda: fit(case.jobs, data, watch=Watch(judge, POINTS), slots=case.slots)
 

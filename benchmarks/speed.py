@@ -26,6 +26,7 @@ from pipeline.engine.fit import fit
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
+from pipeline.engine.sources import Resident
 from pipeline.stages.learners import PRODUCTS, build_blocks
 from pipeline.tables import Network
 
@@ -113,7 +114,7 @@ def _packed(design: Design, runtime: Runtime, case: Case, precision: str) -> Cal
     folds = range(design.folds.count)
     blocks = build_blocks(design, list(folds), runtime)
     product = PRODUCTS.get(precision)
-    data = Data(blocks.matrix if product is None else blocks.matrix.to(product), blocks.target, product)
+    data = Data(Resident(blocks.matrix if product is None else blocks.matrix.to(product)), blocks.target, product)
     jobs = [
         Assignment(
             key=fold,

@@ -148,6 +148,5 @@ def show_config(resolved: Resolved, *, origins: bool) -> None:
         raise ConfigError("nothing is configured")
     for key, origin in resolved.origins.items():
         value = value_at(resolved.config, key)
-        shown = value if not isinstance(value, dict) else {k: v.model_dump(exclude_none=True) for k, v in value.items()}
-        line = f"{key} = {json.dumps(shown)}"
+        line = f"{key} = {json.dumps(value, default=lambda section: section.model_dump(exclude_none=True))}"
         say(f"{line:<60}  # {origin}" if origins else line)

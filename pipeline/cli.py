@@ -20,6 +20,7 @@ OTHER_COMMANDS = {
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
     "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
+    "export": "write the trained weights to a file that train.warm_start can begin with",
     "heldout": "score the submission on the sample's solution, and count the look",
     "status": "what is fresh, stale or absent",
     "explain": "why a stage is fresh or stale",
@@ -27,9 +28,17 @@ OTHER_COMMANDS = {
     "doctor": "look for leaks, for drift between train and test, and at how the last training went",
     "gc": "delete artifacts that nothing refers to",
 }
+SETTING_OF = {  # options that stand for a setting
+    "device": "train.device",
+    "engine": "train.engine",
+    "scheduler": "train.scheduler",
+    "workers": "train.workers",
+    "trials": "search.trials",
+    "parallel": "search.parallel",
+}
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message", "explain_packs"),
+    *("target", "force", "kaggle", "message", "file", "explain_packs"),
 )
 
 
@@ -51,6 +60,7 @@ class Options:
     force: bool = False
     kaggle: str | None = None  # a slug, or empty: the one in the config; None: not asked for
     message: str = ""
+    file: str = ""
     explain_packs: bool = False
 
 
@@ -58,11 +68,10 @@ def parse(arguments: list[str]) -> Options:
     """Options from words; argparse answers --help and wrong usage itself (exit 2)."""
     given = _parser().parse_args(arguments)
     settings = list(given.settings)
-    for option in ("device", "trials", "parallel"):
+    for option, setting in SETTING_OF.items():
         value = getattr(given, option, None)
         if value is not None:
-            section = "train" if option == "device" else "search"
-            settings.append(f'{section}.{option}="{value}"' if option == "device" else f"{section}.{option}={value}")
+            settings.append(f'{setting}="{value}"' if isinstance(value, str) else f"{setting}={value}")
     extra = {name: getattr(given, name) for name in OWN_OPTIONS if name in given}
     return Options(given.command, given.name, tuple(settings), given.fast, **extra)
 
@@ -78,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         _add_own(name, command)
         command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
+        if name == "export":
+            command.add_argument(
+                "file", nargs="?", default="", metavar="FILE", help="by default models/NAME/weights.npz"
+            )
         command.add_argument(
             "--set",
             dest="settings",
@@ -87,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
             help="override one setting, for example --set train.lr=1e-3; may be repeated",
         )
         command.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1")
+        command.add_argument("--engine", metavar="ENGINE", help="where packs are trained: local, processes or dask")
+        command.add_argument("--workers", type=int, metavar="N", help="processes, and at least so many packs")
+        command.add_argument("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.5:8786")
         command.add_argument("--fast", action="store_true", help="a tenth of the rows, 2 folds, 3 epochs: does it run?")
     return parser
 

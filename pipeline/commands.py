@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.cli import STAGE_COMMANDS
 from pipeline.competition import check_name, find_competition
 from pipeline.config import load_config
-from pipeline.devices import resolve_compute
+from pipeline.devices import resolve_places
 from pipeline.errors import ConfigError
 from pipeline.graph import SEARCH
 from pipeline.housekeeping import collect_garbage, explain, status
@@ -17,6 +17,7 @@ from pipeline.progress import say
 from pipeline.publishing import bring, predict_file
 from pipeline.runner import Runner
 from pipeline.samples import SAMPLES, fetch_sample
+from pipeline.spreading import open_spread
 from pipeline.storage import load_winner
 
 if TYPE_CHECKING:
@@ -52,10 +53,18 @@ def execute(options: Options) -> None:
         return
     _fetch_where_it_is_a_sample(raw, root)
     train = resolved.config.train
-    runner = Runner(competition, resolved.config, resolve_compute(train.device, train.threads, train.precision))
-    if train.tuned and options.command not in WITHOUT_WINNER:
-        runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
-    run_with(runner, options)
+    compute, places = resolve_places(train)
+    with open_spread(places) as spread:
+        runner = Runner(competition, resolved.config, compute, spread)
+        if train.tuned and options.command not in WITHOUT_WINNER:
+            runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
+        (_explain_packs if options.explain_packs else run_with)(runner, options)
+
+
+def _explain_packs(runner: Runner, options: Options) -> None:
+    from pipeline.planning import explain_packs
+
+    explain_packs(runner, options.command)
 
 
 def _started(options: Options, root: Path) -> bool:
@@ -88,11 +97,7 @@ def _text_of(file: Path) -> str:
 
 def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
-    if options.explain_packs:
-        from pipeline.planning import explain_packs
-
-        explain_packs(runner, options.command)
-    elif options.command in STAGE_COMMANDS:
+    if options.command in STAGE_COMMANDS:
         _bring_and_upload(runner, options)
     elif options.command == "search":
         from pipeline.sweeping import sweep
@@ -104,6 +109,10 @@ def run_with(runner: Runner, options: Options) -> None:
         print_summary(runner)
     elif options.command == "predict":
         predict_file(runner, Path(options.input), Path(options.output))
+    elif options.command == "export":
+        from pipeline.weights import export
+
+        export(runner, options.file)
     elif options.command in ("heldout", "doctor"):
         from pipeline import checking
 

@@ -23,13 +23,13 @@ NOT_SEARCHED = {
     f"train.{key}"
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
-        "checkpoint_seconds",
-        "device_memory",
+        *("checkpoint_seconds", "engine", "workers", "scheduler", "device_memory"),
+        *("custom_loss", "warm_start"),
     )
-}
+} | {"model.custom", "model.options"}
 ALIASES = {"schema": "roles"}
 # keys that hold a table of their own, whose names are the user's: columns, or dotted keys
-TABLES = {"search.space", "schema.ordinal", "schema.dates", "schema.missing_in"}
+TABLES = {"search.space", "schema.ordinal", "schema.dates", "schema.missing_in", "model.options"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from pipeline.runtime import Room
 from pipeline.tables import Compute
+
+if TYPE_CHECKING:
+    from pipeline.settings import Train
 
 GPU_ONLY = ("fp16", "tf32")
 CPU_INFO = Path("/proc/cpuinfo")
@@ -19,6 +24,46 @@ SHARE = 0.5  # of what is free, for rows; the rest is for networks, their batche
 CPUS = Path("/sys/devices/system/cpu")
 MIB = 1 << 20
 CACHE_CLASSES = (16, 8)  # MiB a thread; the last is also for what cannot be read, and for less
+MOST_PROCESSES = 8  # when nobody said how many: more make the packs small, and each holds a copy of the rows
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where packs are trained. devices: one for each process of this machine; empty: in this process, or by Dask."""
+
+    devices: tuple[str, ...] = ()
+    scheduler: str = ""
+
+
+def resolve_places(train: Train) -> tuple[Compute, Places]:
+    """What this machine has for `train.device`, `engine`, `workers`, `threads` and `precision`.
+
+    Threads are those of one process that trains, decided here, before they enter a key: the given number, else the
+    cores divided among the processes (Dask: 1, for a Dask worker of n threads trains n packs at a time). So equal keys
+    mean equal arithmetic wherever packs are trained, and no core has two threads unless somebody asks for it.
+    """
+    compute = resolve_compute(train.device, train.threads, train.precision)
+    if train.engine == "dask":
+        return replace(compute, threads=train.threads or 1, shares=max(train.workers, 1)), Places((), train.scheduler)
+    devices = _every_device(compute.device)
+    processes = _processes(train, devices)
+    threads = train.threads or max(1, available_cores() // processes)
+    compute = replace(compute, threads=threads, shares=max(train.workers, processes))
+    return compute, Places(tuple(devices[i % len(devices)] for i in range(processes)) if processes > 1 else ())
+
+
+def _every_device(device: str) -> list[str]:
+    """All GPUs where "cuda" leaves it open which."""
+    count = cuda_devices() if device == "cuda" else 1
+    return [f"cuda:{number}" for number in range(count)] if count > 1 else [device]
+
+
+def _processes(train: Train, devices: list[str]) -> int:
+    if train.engine == "local":  # one process for each GPU, of several
+        return min(train.workers or len(devices), len(devices))
+    if train.workers or devices != ["cpu"]:
+        return train.workers or len(devices)
+    return min(MOST_PROCESSES, max(1, available_cores() // max(train.threads, 1)))
 
 
 def resolve_compute(device: str, threads: int, precision: str) -> Compute:

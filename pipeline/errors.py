@@ -19,3 +19,7 @@ class ArtifactError(PipelineError):
 
 class TrainingError(PipelineError):
     """Training could not produce usable predictions; the message names fold, seed and the config line that mends it."""
+
+
+class WorkerError(PipelineError):
+    """Other processes cannot compute: not reached, not installed, of another version, or killed again and again."""

@@ -169,7 +169,7 @@ class TensorFacts:
 
     layer: int
     kind: str  # "weight", "bias", "scale", "shift" or "skip"
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     before: Size
     after: Size
     theory: float  # the std at which the initialisation draws it; 0 for what starts at a constant
@@ -193,7 +193,7 @@ class Histogram:
 
     layer: int
     kind: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     edges: Floats  # one more than bins
     before: Integers
     after: Integers
@@ -204,7 +204,7 @@ class HeatMap:
     """Mean magnitude of the trained weights in blocks of a matrix [inputs, units]."""
 
     layer: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     cells: Floats  # [blocks of inputs, blocks of units]
     inputs: tuple[str, ...]  # what stands first in each block of inputs; empty where inputs are units themselves
 
@@ -254,7 +254,7 @@ class ReportFacts:
     curves: Curves
     rows: RowErrors
     largest: tuple[LargeError, ...]
-    weights: WeightFacts
+    weights: WeightFacts | None  # None for networks of the user's own, whose tensors have no layers that we know
     validation_looks: int
     notices: tuple[StageNotice, ...]
     run: Run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from pipeline.config import value_at
-from pipeline.digests import code_digest, library_versions
+from pipeline.digests import code_digest, library_versions, user_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
 READER = "pipeline.reading.folder"  # makes values of the raw files, so its code counts with the stage that takes them
 WINNER = "winner of the search"  # another: a sweep's best values, by their content
+START = "weights to start from"  # another: a file of `export`, by the sha256 of its bytes
+USER_CODE = ("model.custom", "train.custom_loss")  # settings that name functions of the user's
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "train": Stage(
         "pipeline.stages.train:train",
-        inputs={"design": "preprocess", "winner": WINNER},
+        inputs={"design": "preprocess", "winner": WINNER, "start": START},
         config={"model": "model", "train": "train", "metric": "metric"},
         computes=True,
     ),
@@ -95,13 +97,16 @@ STAGES: Mapping[str, Stage] = {
 # `search` is not in the table: a study grows with every sweep, so its key (below) leaves out how long it may run
 SEARCH = Stage(
     "pipeline.stages.search:search",
-    inputs={"design": "preprocess"},
+    inputs={"design": "preprocess", "start": START},
     config={"model": "model", "train": "train", "search": "search", "metric": "metric"},
     computes=True,
 )
 # resolved elsewhere, or no part of what a stage computes
-NOT_IN_KEYS = {"train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"}
-NOT_IN_KEYS |= {"train.device_memory"}
+NOT_IN_KEYS = {
+    *("train.device", "train.threads", "train.precision", "train.tuned", "train.checkpoint_seconds"),
+    *("train.engine", "train.workers", "train.scheduler", "train.device_memory"),
+    "train.warm_start",
+}
 NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
 
 
@@ -119,23 +124,35 @@ def key_parts(
         for key, value in _leaves(config, section)
         if key not in ignored
     }
+    code, libraries = code_of(stage, config)
     parts: dict[str, object] = {
         "stage": name,
         "config": settings,
         "inputs": dict(inputs),
-        "code": {name: digest for module in stage.modules for name, digest in code_digest(module).items()},
-        "libraries": {name: found for module in stage.modules for name, found in library_versions(module).items()},
+        "code": code,
+        "libraries": libraries,
     }
     if stage.computes:
-        where: dict[str, object] = {
+        compute_parts: dict[str, object] = {
             "device": compute.device,
             "threads": compute.threads,
             "precision": compute.precision,
         }
         if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
-            where["cache (MiB a thread)"] = compute.cache
-        parts["compute"] = where
+            compute_parts["shares"] = compute.shares
+            compute_parts["cache (MiB a thread)"] = compute.cache
+        parts["compute"] = compute_parts
     return parts
+
+
+def code_of(stage: Stage, config: Config) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Digests of the code that a stage runs, ours and the user's, and versions of the libraries that it imports."""
+    sections = set(stage.config.values())
+    named = [str(value_at(config, key)) for key in USER_CODE if key.partition(".")[0] in sections]
+    code, libraries = user_code([reference for reference in named if reference])
+    for module in stage.modules:
+        code, libraries = {**code, **code_digest(module)}, {**libraries, **library_versions(module)}
+    return code, libraries
 
 
 def key_of(parts: Mapping[str, object]) -> str:

@@ -58,7 +58,7 @@ A space in a file replaces the default one as a whole.
 ```
 
 Ends and choices have to be values that the key itself takes. Never searched, for they say where and how often a network
-is trained and not what it is:
+is trained and not what it is, or lead to files of yours:
 """
 
 
@@ -112,6 +112,8 @@ def _words(schema: Mapping[str, Any], *, noun: str = "") -> str:
         return _list_words(schema)
     if schema.get("type") == "object":
         inner = schema.get("additionalProperties", {})
+        if "anyOf" in inner:
+            return f"table: keyword -> {', '.join(map(_words, inner['anyOf']))}"
         return "table of ranges, see the end" if "$ref" in inner else f"table: column -> {_words(inner)}"
     limits = [f"{words} {_toml(schema[limit])}" for limit, words in LIMITS.items() if limit in schema]
     if "pattern" in schema:

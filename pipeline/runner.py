@@ -7,23 +7,24 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pipeline import digests
+from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
 from pipeline.devices import memory_bytes, room_for_rows
 from pipeline.errors import ArtifactError
-from pipeline.graph import RAW, SEARCH, STAGES, WINNER, Stage, key_of, key_parts, winner_digest
+from pipeline.graph import RAW, SEARCH, STAGES, START, WINNER, Stage, code_of, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
-from pipeline.runtime import Runtime
+from pipeline.runtime import Runtime, in_this_process
 from pipeline.store import Manifest, Store
+from pipeline.weights import read_weights, weights_digest
 from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
-    from pipeline.runtime import Checkpoint
+    from pipeline.runtime import Checkpoint, Spread
     from pipeline.settings import Config
-    from pipeline.tables import Allowance, Compute, Winner
+    from pipeline.tables import Allowance, Compute, Weights, Winner
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 
@@ -31,9 +32,12 @@ NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tel
 class Runner:
     """One command's view of one competition: keys, artifacts and loaded values."""
 
-    def __init__(self, competition: Competition, config: Config, compute: Compute) -> None:
-        self.competition, self.config, self.compute = competition, config, compute
+    def __init__(
+        self, competition: Competition, config: Config, compute: Compute, spread: Spread = in_this_process
+    ) -> None:
+        self.competition, self.config, self.compute, self.spread = competition, config, compute, spread
         self.winner: Winner | None = None
+        usercode.forget()  # a command sees the user's functions as they are when it begins
         joins = [join.file for join in config.join]
         folder = competition.raw(config.raw)
         self.raw_files = find_files(folder, config.files, joins, holdout=config.holdout.share > 0)
@@ -96,7 +100,7 @@ class Runner:
         return self._values[name]
 
     def runtime(self, store: Store, key: str, what: str, *, lines: bool = True) -> tuple[Runtime, Bar]:
-        """What a stage may use while it runs: the device, a progress bar, and the store for finished parts."""
+        """What a stage may use while it runs: devices, workers, a progress bar, and the store for finished parts."""
         bar = Bar(what, lines=lines)
 
         def keep(part: str, compute: Callable[[Checkpoint], object]) -> object:
@@ -111,7 +115,16 @@ class Runner:
             return value
 
         room = room_for_rows(self.compute.device, self.config.train.device_memory, store.folder)
-        return Runtime(self.compute, bar.update, keep, room, memory_bytes()), bar
+        return Runtime(self.compute, bar.update, keep, room, self.spread, memory_bytes()), bar
+
+    @property
+    def train_file(self) -> str:
+        """sha256 of the training file."""
+        return self._raw_hashes["train"]
+
+    def start(self) -> Weights | None:
+        """The weights that networks begin with, read from the file that the config names."""
+        return read_weights(self.config.train.warm_start, train_file=self.train_file)
 
     def _compute(self, name: str, stage: Stage, key: str, store: Store) -> Manifest:
         values = {parameter: self._input_value(source) for parameter, source in stage.inputs.items()}
@@ -139,8 +152,10 @@ class Runner:
         digests.forget()
         stage = STAGES[name]
         known = _mapping(self.parts(name)["code"])
-        digests_now = {m: digest for module in stage.modules for m, digest in digests.code_digest(module).items()}
+        digests_now, _ = code_of(stage, self.config)
         changed = [module for module, digest in digests_now.items() if known.get(module) != digest]
+        if START in stage.inputs.values() and self._input_key(START) != _mapping(self.parts(name)["inputs"])[START]:
+            changed.append(self.config.train.warm_start)
         # a clock may be set back, but ctime moves with every write: unequal stamps are looked at, equal ones trusted
         if RAW in stage.inputs.values() and self.raw_files.stamps() != self._raw_stamps:
             now = self.raw_files.hashes()
@@ -153,11 +168,15 @@ class Runner:
     def _input_key(self, source: str) -> object:
         if source == RAW:
             return dict(self._raw_hashes)
+        if source == START:
+            return weights_digest(self.config.train.warm_start)
         return winner_digest(self.winner) if source == WINNER else self.key(source)
 
     def _input_value(self, source: str) -> object:
         if source == RAW:
             return read_tables(self.raw_files, self.config.files, _allowance(self.config))
+        if source == START:
+            return self.start()
         return self.winner if source == WINNER else self.value(source)
 
     def _shown(self, manifest: Manifest) -> str:

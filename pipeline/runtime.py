@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pipeline.tables import Compute
 
 Progress = Callable[[int, int, str], None]  # (done, total, what)
+Finished = Generator[tuple[int, object], None, None]  # (position of a part, its value), in any order
 
 
 class Checkpoint(Protocol):
@@ -58,6 +60,44 @@ def compute_always(part: str, compute: Callable[[Checkpoint], object]) -> object
     return compute(NoCheckpoint())
 
 
+class Work(Protocol):
+    """How a part is computed: a plain value that pickles, and computes the same in whatever process it is called."""
+
+    def __call__(
+        self, shared: object, compute: Compute, checkpoint: Checkpoint, on_epochs: Callable[[int], None]
+    ) -> object:
+        """The part's value. shared: what all parts need; on_epochs: told of epochs as they end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a stage that needs no other. weight: its cost beside the others', so that long ones begin first."""
+
+    name: str  # under which it is kept
+    work: Work
+    weight: float = 1.0
+
+
+class Spread(Protocol):
+    """Where the parts of a stage are computed. Values do not depend on it; closing it cancels what is not finished."""
+
+    def __call__(
+        self, shared: object, parts: Sequence[Part], runtime: Runtime, on_epochs: Callable[[int, int], None]
+    ) -> Finished:
+        """Every part's value, kept as it arrives. on_epochs: (position, epochs that ended), where that is known."""
+        ...
+
+
+def in_this_process(
+    shared: object, parts: Sequence[Part], runtime: Runtime, on_epochs: Callable[[int, int], None]
+) -> Finished:
+    """One part after the other, in their order; each goes on from its checkpoint."""
+    for position, part in enumerate(parts):
+        tell = partial(on_epochs, position)
+        yield position, runtime.keep(part.name, partial(part.work, shared, runtime.compute, on_epochs=tell))
+
+
 def tell_nobody(done: int, total: int, what: str) -> None:
     """Report no progress."""
     del done, total, what
@@ -83,4 +123,5 @@ class Runtime:
     on_progress: Progress = tell_nobody
     keep: Keep = compute_always
     room: Room = ANY_ROOM
+    spread: Spread = in_this_process
     memory: int = 0  # bytes of the computer's memory that may be used; 0: not known

@@ -17,6 +17,9 @@ Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
 Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
 
 
+REFERENCE = r"^(.+:[A-Za-z_]\w*)?$"  # of a function of the user's; empty: none
+
+
 class Settings(BaseModel):
     """A frozen section; an unknown key is an error, never ignored."""
 
@@ -202,6 +205,13 @@ class Model(Settings):
     )
     init_scale: float = Field(0.01, gt=0, description="range of `uniform`, standard deviation of `normal`")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of hidden units dropped at each training step")
+    custom: str = Field(
+        "",
+        pattern=REFERENCE,
+        description="a function of yours that builds a torch module, as file.py:function or module:function; but for "
+        "`options` the other keys of [model] then say nothing",
+    )
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict, description="keywords handed to it")
 
 
 ScheduleKind = Literal[
@@ -259,6 +269,11 @@ class Train(Settings):
     loss_parameter: float = Field(
         0.0, ge=0, description="0: its default (huber: delta, 1; quantile: q, .5; relative: .01; tweedie: power, 1.5)"
     )
+    custom_loss: str = Field(
+        "",
+        pattern=REFERENCE,
+        description="a function of yours in place of `loss`, as file.py:function or module:function",
+    )
     schedule: ScheduleKind = Field("one_cycle", description="learning rate over steps")
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which lr rises to the schedule's start")
     gamma: float = Field(0.5, gt=0, le=1, description="decay of step, exponential, inverse_time, natural_exponential …")
@@ -279,6 +294,9 @@ class Train(Settings):
         1, ge=1, le=10_000, description="networks per fold, averaged; one batched program trains them all"
     )
     seed: int = Field(0, ge=0, le=2**62, description="the first seed")
+    warm_start: str = Field(
+        "", description="file of `export`: networks begin with its weights, fold by fold; empty: fresh"
+    )
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -298,6 +316,24 @@ class Train(Settings):
         description="GB of it that rows may take; more stream, to a GPU from the host's memory, to a CPU from a file; "
         "0: half of what is free",
     )
+    engine: Literal["local", "processes", "dask"] = Field(
+        "local",
+        description="where packs are trained: local: this process, with several GPUs one process each; processes of "
+        "this machine; dask: a cluster",
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="processes, and at least so many packs; 0: by cores and GPUs (dask: packs as planned)",
+    )
+    scheduler: str = Field("", description="of dask, such as tcp://10.0.0.5:8786", pattern=r"^\S*$")
+
+    @model_validator(mode="after")
+    def _known_scheduler(self) -> Self:
+        if self.engine == "dask" and not self.scheduler:
+            raise ValueError('engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786')
+        return self
 
 
 class Range(Settings):

@@ -38,7 +38,7 @@ def sweep(runner: Runner) -> None:
         with bar:
             winner = search(
                 design,
-                base=Candidate(config.model, config.train),
+                base=Candidate(config.model, config.train, runner.start()),
                 search=config.search,
                 metric=config.metric,
                 session=Session(study, tell),

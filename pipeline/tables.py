@@ -5,6 +5,7 @@ Axis letters: K folds, S seeds, N training rows, P rows that folds score, T test
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -32,8 +33,9 @@ class Compute:
     """Where and how numbers are computed, resolved; part of the key of every stage that trains."""
 
     device: str
-    threads: int
+    threads: int  # of each process that trains
     precision: str
+    shares: int = 1  # networks are cut into packs for so many workers: company changes the last bits
     cache: int = 0  # MiB of a CPU's caches for each thread: how many networks a step takes; 0: not known
 
 
@@ -261,6 +263,9 @@ class Network:
     link: str = "identity"  # "log": outputs are logarithms of what is predicted
     norm: str = "none"  # "batch" or "layer": between a hidden layer's product and its activation
     skips: tuple[str, ...] = ()  # a hidden layer's shortcut from where the last one ended: "", "same" or "product"
+    custom: str = ""  # reference of the user's function that builds it; then hidden, activation and init say nothing
+    custom_tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()  # its parameters, in the order of the module
+    custom_options: tuple[tuple[str, bool | int | float | str], ...] = ()  # keywords of that function
 
     @property
     def layer_sizes(self) -> tuple[tuple[int, int], ...]:
@@ -268,13 +273,16 @@ class Network:
         return tuple(pairwise((self.inputs, *self.hidden, self.outputs)))
 
     @property
-    def trained(self) -> dict[str, tuple[int, int]]:
+    def trained(self) -> dict[str, tuple[int, ...]]:
         """Name "layer.kind" and shape of each tensor that is trained, in the order in which they are kept.
 
         Kinds: weight [in, out] and bias [1, out]; scale and shift [1, out] of a norm; skip [in, out] of a shortcut.
-        Before batch normalisation there is no bias, which it would take away again.
+        Before batch normalisation there is no bias, which it would take away again. A network of the user's has names
+        and shapes of its own.
         """
-        shapes: dict[str, tuple[int, int]] = {}
+        if self.custom:
+            return dict(self.custom_tensors)
+        shapes: dict[str, tuple[int, ...]] = {}
         source = 0  # where the current block began
         for layer, (n_in, n_out) in enumerate(self.layer_sizes):
             is_last = layer == len(self.hidden)
@@ -293,7 +301,7 @@ class Network:
         return shapes
 
     @property
-    def running(self) -> dict[str, tuple[int, int]]:
+    def running(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of what batch normalisation keeps track of: mean and variance of each unit, not trained."""
         layers = range(len(self.hidden)) if self.norm == "batch" else ()
         return {f"{layer}.{kind}": (1, self.hidden[layer]) for layer in layers for kind in ("mean", "variance")}
@@ -306,7 +314,7 @@ class Network:
     @property
     def parameters(self) -> int:
         """Numbers that are trained in one network."""
-        return sum(n_in * n_out for n_in, n_out in self.trained.values())
+        return sum(math.prod(shape) for shape in self.trained.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +334,25 @@ class Fits:
     compute: Compute
     notices: tuple[Notice, ...]
     stalls: tuple[Advice, ...] = ()  # what held the networks back; said in the notices too
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Trained weights read from a file, with which networks may begin.
+
+    data, folds: digests of the training data and of its split, as `stages.starts` makes them. same_file: whether they
+    were trained on the very training file that is used now.
+    """
+
+    file: str
+    network: Network
+    columns: tuple[str, ...]  # [D] of the matrix it was trained on
+    jobs: tuple[Job, ...]
+    refit: int  # the fold number that means every training row
+    tensors: Mapping[str, Singles]  # tensor name -> [jobs, ...]
+    data: str
+    folds: str
+    same_file: bool
 
 
 @dataclass(frozen=True, slots=True)

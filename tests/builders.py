@@ -9,10 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
+from pipeline.engine.sources import Resident
 from pipeline.facts import HeatMap, Histogram, InputWeights, Size, TensorFacts, UnitFacts, WeightFacts
 from pipeline.runtime import Runtime
 from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
@@ -54,6 +56,11 @@ def rows_and_target(rows=40, inputs=3, *, dtype=torch.float64, seed=0):
     matrix = torch.randn(rows, inputs, generator=generator, dtype=torch.float64)
     target = matrix[:, 0] ** 2 - matrix[:, -1] + 0.1 * torch.randn(rows, generator=generator, dtype=torch.float64)
     return matrix.to(dtype), target.to(dtype)
+
+
+def resident(matrix, target, product=None):
+    """Data whose rows [R, D] lie on the device of the target."""
+    return Data(Resident(matrix), target, product)
 
 
 # --- tables

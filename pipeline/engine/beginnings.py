@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.engine import loss_scale
-from pipeline.engine.data import gather
 from pipeline.engine.init import DATA_DRIVEN, initial_tensors, sample_places, unit_variance
 from pipeline.engine.networks import padded
 from pipeline.engine.rows import padded_rows
@@ -26,7 +25,7 @@ SAMPLED_ROWS = 256  # of each job, for a data-driven initialisation
 
 def begun(jobs: Sequence[Assignment], network: Network, data: Data, width: int) -> dict[str, Tensor]:
     """All that a pack holds of networks that have not begun, each [M, …]. width: of the pack's row orders."""
-    count, device, dtype = len(jobs), data.matrix.device, data.target.dtype
+    count, device, dtype = len(jobs), data.device, data.target.dtype
     initial = dict(zip(network.tensor_names, initial_weights(jobs, network, data), strict=True))
     rows = padded_rows([job.train_rows for job in jobs], width, device)
     return {
@@ -49,7 +48,7 @@ def initial_weights(jobs: Sequence[Assignment], network: Network, data: Data) ->
         found.setdefault(job.network, []).append(i)
     total: list[Tensor] = []
     for own, places in found.items():
-        keys = torch.tensor([jobs[i].key for i in places], device=data.matrix.device)
+        keys = torch.tensor([jobs[i].key for i in places], device=data.device)
         drawn = initial_tensors(own, keys, data.target.dtype)
         if own.init == DATA_DRIVEN:
             drawn = unit_variance(own, drawn, _sampled(keys, [jobs[i].train_rows for i in places], data))
@@ -71,4 +70,4 @@ def _sampled(keys: Tensor, rows: Sequence[Integers], data: Data) -> Tensor:
     lengths = torch.tensor([len(own) for own in rows], device=keys.device)
     table = padded_rows(rows, max(map(len, rows)), keys.device)
     index = table.gather(1, sample_places(keys, lengths, SAMPLED_ROWS))
-    return gather(data.matrix, index).to(data.target.dtype)
+    return data.source.gather(index).to(data.target.dtype)

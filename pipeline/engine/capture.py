@@ -52,6 +52,7 @@ class Captured(Generic[T]):
         self._function, self._backend, self._keep = function, backend, keep
         self._recordings: dict[Hashable, tuple[Graph, T] | None] = {}  # None: warm; the last used are last
         self.reason = NO_DEVICE if backend is None else ""  # why calls are plain, "" if they are not
+        self._lacks_memory = False  # whether that is the reason
 
     def __call__(self, signature: Hashable) -> T:
         """Do the work. With a new signature by a plain call, which warms up; then recorded; from then on replayed.
@@ -69,8 +70,9 @@ class Captured(Generic[T]):
             try:
                 recording = self._backend.capture(self._function)
             except RuntimeError as error:
-                self.reason = f"capture failed: {type(error).__name__}: {error}".splitlines()[0]
                 self.release()
+                self.reason = f"capture failed: {type(error).__name__}: {error}".splitlines()[0]
+                self._lacks_memory = isinstance(error, torch.OutOfMemoryError)
                 return self._function()
         self._remember(signature, recording)
         graph, result = recording
@@ -78,8 +80,10 @@ class Captured(Generic[T]):
         return result
 
     def release(self) -> None:
-        """Forget all recordings and give their memory back; a later call begins anew."""
+        """Forget all recordings and give their memory back; a later call begins anew, also after a want of memory."""
         self._recordings.clear()
+        if self._lacks_memory:
+            self.reason, self._lacks_memory = "", False
 
     def _remember(self, signature: Hashable, recording: tuple[Graph, T] | None) -> None:
         self._recordings[signature] = recording
@@ -101,10 +105,11 @@ class CudaGraphs:
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
             self._stream.wait_stream(current)
-            with torch.cuda.stream(self._stream):
-                result = function()
-            current.wait_stream(self._stream)
-        return result
+            try:
+                with torch.cuda.stream(self._stream):
+                    return function()
+            finally:
+                current.wait_stream(self._stream)
 
     def capture(self, function: Callable[[], T]) -> tuple[Graph, T]:
         """Record the work of one call. Raises RuntimeError where the work waits for the device, or is out of memory."""

@@ -1,4 +1,4 @@
-"""What all jobs of a training share: rows and targets, on the device."""
+"""What all jobs of a training share: rows and targets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from pipeline.engine.sources import Source
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """Rows for every job. product: the precision of matrix products, or None for that of the weights."""
 
-    matrix: Tensor  # [R, D] on the device
-    target: Tensor  # [R] as the network should see it
+    source: Source  # of rows [R, D], in the precision of products
+    target: Tensor  # [R] on the device, as the network should see it
     product: torch.dtype | None = None
 
-
-def gather(matrix: Tensor, index: Tensor) -> Tensor:
-    """Rows of a matrix [R, D] by number [M, B] -> [M, B, D]."""
-    return matrix.index_select(0, index.reshape(-1)).view(*index.shape, -1)
+    @property
+    def device(self) -> torch.device:
+        """Where networks train."""
+        return self.target.device

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.engine.beginnings import initial_weights
-from pipeline.engine.data import gather
 from pipeline.engine.networks import Pass, forward, true_tensors
 from pipeline.engine.sizes import NO_LAYER, Batch, LayerState, largest, layer_of, measure, rms
 
@@ -92,7 +91,7 @@ def failure_of(pack: PackState, place: int) -> Failure:
     rows = pack.batches.rows_of(place, step, pack.held["order"])
     data = pack.data
     batch = Batch(
-        gather(data.matrix, rows[None])[0], data.target.take(rows), pack.loss, float(pack.loss_parameters[place])
+        data.source.gather(rows[None])[0], data.target.take(rows), pack.loss, float(pack.loss_parameters[place])
     )
     now = true_tensors([tensor[place] for tensor in (*pack.tensors, *pack.running)], job.network)
     start = [tensor[0] for tensor in initial_weights([job], job.network, data)]

@@ -99,7 +99,7 @@ class _Training:
         self.jobs, self.data, self.watch, self.slots = jobs, data, watch, slots
         self.epochs = Epochs(jobs, watch.judge, watch.prune, watch.train_curve_points)
         self.pack = self._empty()
-        self.step_of = Step(data.matrix.device)
+        self.step_of = Step(data.device)
         self.results: dict[int, Fitted] = {}
         self.waiting = 0  # the first job that has not joined yet
         self.parked: list[dict[str, object]] = []  # networks that had to make room in the middle of their training
@@ -140,7 +140,7 @@ class _Training:
 
     def _empty(self) -> PackState:
         network = padded_network([job.network for job in self.jobs])
-        return PackState(self.jobs, network, self.data, on_device=self.data.matrix.device.type == "cuda")
+        return PackState(self.jobs, network, self.data, on_device=self.data.device.type == "cuda")
 
     def _fill(self) -> None:
         """Give free places to networks that had to leave theirs, then to those that have not begun."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pipeline.engine import modules
 from pipeline.engine.draws import normals, stream, uniforms
 from pipeline.engine.networks import Pass, hidden_layer, layers_of, linear
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.tables import Network
 
-WEIGHT, BIAS, SAMPLE, SKIP = 0, 1, 2, 3
+WEIGHT, BIAS, SAMPLE, SKIP, BUILD = 0, 1, 2, 3, 4
 INITIALISATION = 1  # the purpose in a job's stream; see fit.py for the others
 DATA_DRIVEN = "data_driven"  # the scheme whose tensors `unit_variance` has yet to rescale
 CONSTANTS = {"scale": 1.0, "shift": 0.0, "mean": 0.0, "variance": 1.0}  # how norms start
@@ -95,6 +96,8 @@ def initial_tensors(network: Network, keys: Tensor, dtype: torch.dtype) -> list[
 
     Biases start at 0, except under "pytorch", which draws them like the weights. Norms start as if they were not there.
     """
+    if network.custom:
+        return modules.initial_tensors(network, stream(keys, INITIALISATION, 0, BUILD), dtype)
     spreads = _spreads(network)
     drawn: dict[str, Tensor] = {}
     for name, shape in {**network.trained, **network.running}.items():
@@ -113,7 +116,12 @@ def initial_tensors(network: Network, keys: Tensor, dtype: torch.dtype) -> list[
 
 
 def expected_std(network: Network) -> tuple[float, ...]:
-    """The standard deviation at which the theory draws each layer's weights; before `unit_variance` rescales them."""
+    """The standard deviation at which the theory draws each layer's weights; before `unit_variance` rescales them.
+
+    Empty for a network of the user's, which draws its own.
+    """
+    if network.custom:
+        return ()
     return tuple(size / math.sqrt(3.0) if kind == "uniform" else size for kind, size in _spreads(network))
 
 
@@ -159,12 +167,12 @@ def _spreads(network: Network) -> list[Spread]:
     return [_spread(network, sizes) for sizes in network.layer_sizes]
 
 
-def _spread(network: Network, shape: tuple[int, int]) -> Spread:
-    return SCHEMES[network.init](Layer(*shape, GAINS[network.activation], network.init_scale))
+def _spread(network: Network, shape: tuple[int, ...]) -> Spread:
+    return SCHEMES[network.init](Layer(shape[0], shape[1], GAINS[network.activation], network.init_scale))
 
 
-def _draw(streams: Tensor, shape: tuple[int, int], spread: Spread, dtype: torch.dtype) -> Tensor:
+def _draw(streams: Tensor, shape: tuple[int, ...], spread: Spread, dtype: torch.dtype) -> Tensor:
     kind, size = spread
-    count = shape[0] * shape[1]
+    count = math.prod(shape)
     values = normals(streams, count) * size if kind == "normal" else (uniforms(streams, count) * 2 - 1) * size
     return values.to(dtype).view(len(streams), *shape)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.errors import ConfigError
+from pipeline.usercode import blamed, load
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
+    Given = Callable[..., object]  # a function of the user's
     Rows = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs [M, B], targets [M, B], parameter [M, 1]) -> [M, B]
 
 HIGHEST_LOG = 30.0  # above e^30 the exponential goes on along its tangent, so that no rate overflows
@@ -99,3 +103,22 @@ LOSSES: Mapping[str, Loss] = {
     "poisson": Loss(_poisson, needs="counts or rates of at least 0, in the target's own scale", link="log"),
     "tweedie": Loss(_tweedie, 1.5, needs="values of at least 0, in the target's own scale", link="log"),
 }
+
+
+def loss_of(name: str) -> Loss:
+    """The loss of that name, or the function of the user's that a reference with a colon names."""
+    return _users(name, load(name)) if ":" in name else LOSSES[name]
+
+
+def _users(name: str, function: Given) -> Loss:
+    """Their function on standardised targets; where it fails, computing it raises ConfigError."""
+
+    def rows(outputs: Tensor, targets: Tensor, _parameter: Tensor) -> Tensor:
+        with blamed(f"train.custom_loss = {name!r} failed"):
+            losses = function(outputs, targets)
+        if not isinstance(losses, torch.Tensor):
+            found = type(losses).__name__
+            raise ConfigError(f"train.custom_loss = {name!r}: expected a torch tensor [M, B], found {found}")
+        return losses
+
+    return Loss(rows)

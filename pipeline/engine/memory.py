@@ -15,6 +15,7 @@ import torch
 from pipeline.engine import rehearsal
 from pipeline.engine.epochs import VALUES_AT_A_TIME
 from pipeline.engine.optimizers.fused import KERNELS
+from pipeline.engine.rhythm import are_scored_apart, end_together, leave_apart, stay
 from pipeline.engine.step import SCRATCH
 from pipeline.errors import PipelineError
 
@@ -45,6 +46,10 @@ class Circumstances:
     is_saved: bool = False
     is_pruned: bool = False
     is_captured: bool = False
+
+    def may_leave(self, jobs: Sequence[Assignment]) -> bool:
+        """Whether a network may leave after any of its epochs."""
+        return self.is_pruned or (self.is_judged and any(job.patience for job in jobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,42 +161,31 @@ def _scoring(
     if not at.is_judged:
         return []
     rows = max(len(rows) for job in jobs for rows in (job.valid_rows, job.train_rows if at.train_curve_points else ()))
-    at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (count * network.inputs)))
-    guess = {"scoring, roughly": 2 * count * at_a_time * (network.inputs + sum(network.hidden)) * 4}
-    found = dict(_rehearsed(lambda: rehearsal.scoring(network, count, at_a_time, at.precision), guess))
-    found["row numbers and outputs"] = count * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
-    if count > 1 and _score_apart(jobs, count, at):
-        copied = lasting(jobs, network, count, at.precision)[WEIGHTS]
-        found["weights of those that are scored"] = copied * (count - 1) // count
+    together = end_together(jobs, count)
+    at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (together * network.inputs)))
+    guess = {"scoring, roughly": 2 * together * at_a_time * (network.inputs + sum(network.hidden)) * 4}
+    found = dict(_rehearsed(lambda: rehearsal.scoring(network, together, at_a_time, at.precision), guess))
+    found["row numbers and outputs"] = together * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
+    if are_scored_apart(jobs, count, at.train_curve_points, at_any_epoch=at.may_leave(jobs)):
+        copied = lasting(jobs, network, min(together, count - 1), at.precision)[WEIGHTS]
+        found["weights of those that are scored"] = copied
     return [("networks are scored", found)]
 
 
 def _leaving(
     jobs: Sequence[Assignment], count: int, at: Circumstances, held: Mapping[str, int]
 ) -> list[tuple[str, dict[str, int]]]:
-    """One network leaves while the others stay: what it held is copied without it (`PackState.keep`)."""
-    if count < 2 or not _leave_apart(jobs, at):
+    """A network leaves while others stay: what these hold is copied without it (`PackState.keep`)."""
+    may_leave = at.may_leave(jobs)
+    if count < 2 or not leave_apart(jobs, at_any_epoch=may_leave):
         return []
-    copied = {name: size * (count - 1) // count for name, size in held.items()}
+    left = stay(jobs, count, at_any_epoch=may_leave)
+    copied = {name: size * left // count for name, size in held.items()}
     copies = copied[WEIGHTS] + copied[BEST] + copied[ROWS]
     if not at.on_gpu and jobs[0].rule.kind in KERNELS:
         # the fused path holds on to weights and moments until its successor is made; row numbers have gone by then
         copies = max(copies, copies + copied[FIRST] + copied[SECOND] - held[ROWS])
     return [("a network leaves", {"copies without it": copies})]
-
-
-def _leave_apart(jobs: Sequence[Assignment], at: Circumstances) -> bool:
-    """Whether one network may leave while others stay."""
-    is_patient = at.is_judged and any(job.patience for job in jobs)
-    return is_patient or at.is_pruned or len({job.steps for job in jobs}) > 1
-
-
-def _score_apart(jobs: Sequence[Assignment], count: int, at: Circumstances) -> bool:
-    """Whether some networks may be scored while others are not, by epochs that end at other times or are others."""
-    is_refilled = count < len(jobs) and _leave_apart(jobs, at)
-    epochs = {job.epochs for job in jobs}
-    points_differ = len(epochs) > 1 and 1 < at.train_curve_points < max(epochs)
-    return is_refilled or points_differ or len({job.steps_per_epoch for job in jobs}) > 1
 
 
 def _saving(at: Circumstances, held: Mapping[str, int]) -> list[tuple[str, dict[str, int]]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.engine import modules
 from pipeline.engine.norms import batch_normalised, layer_normalised, settled
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def forward(network: Network, tensors: Sequence[Tensor], rows: Tensor, how: Pass
     tensors: in the order of `network.tensor_names`; while training the running ones are not read and may be missing.
     """
     how = how or Pass()
+    if network.custom:
+        return _custom(network, tensors, rows, how)
     layers = layers_of(network, tensors)
     hidden = block = rows
     for number, layer in enumerate(layers[:-1]):
@@ -78,6 +81,13 @@ def forward(network: Network, tensors: Sequence[Tensor], rows: Tensor, how: Pass
     outputs = linear(last.weight, last.bias, hidden.to(last.weight.dtype))
     if how.look is not None:
         how.look(len(layers) - 1, "reached", outputs)
+    return outputs.squeeze(-1)
+
+
+def _custom(network: Network, tensors: Sequence[Tensor], rows: Tensor, how: Pass) -> Tensor:
+    outputs = modules.outputs(network, tensors, rows, product=how.product, training=how.training)
+    if how.look is not None:
+        how.look(0, "reached", outputs)
     return outputs.squeeze(-1)
 
 
@@ -144,22 +154,32 @@ def _places(network: Network) -> tuple[tuple[int, str], ...]:
     return tuple((int(layer), kind) for layer, _, kind in split)
 
 
-def layer_shapes(network: Network) -> list[tuple[int, int]]:
+def layer_shapes(network: Network) -> list[tuple[int, ...]]:
     """Shape of each tensor without the model axis, in the order of `network.tensor_names`."""
     return [*network.trained.values(), *network.running.values()]
 
 
 def padded(tensors: Sequence[Tensor], network: Network) -> list[Tensor]:
-    """The same networks in wider tensors: what is added is 0, and training leaves it so (see KEEPS_ZERO)."""
-    return [
-        functional.pad(tensor, (0, n_out - tensor.shape[2], 0, n_in - tensor.shape[1]))
-        for tensor, (n_in, n_out) in zip(tensors, layer_shapes(network), strict=True)
-    ]
+    """The same networks [M, …] in wider tensors: what is added is 0, and training leaves it so (see KEEPS_ZERO)."""
+    return [_padded(tensor, shape) for tensor, shape in zip(tensors, layer_shapes(network), strict=True)]
+
+
+def _padded(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    missing = [wide - own for wide, own in zip(shape, tensor.shape[1:], strict=True)]
+    return functional.pad(tensor, [end for more in reversed(missing) for end in (0, more)]) if any(missing) else tensor
 
 
 def true_tensors(tensors: Sequence[Tensor], network: Network) -> list[Tensor]:
     """What is left of one network's padded tensors without the padding."""
-    return [tensor[:n_in, :n_out] for tensor, (n_in, n_out) in zip(tensors, layer_shapes(network), strict=True)]
+    shapes = layer_shapes(network)
+    return [tensor[tuple(map(slice, shape))] for tensor, shape in zip(tensors, shapes, strict=True)]
+
+
+def decay_factors(network: Network) -> list[float]:
+    """1 for each trained tensor of weights, 0 for biases and norms, which weight decay may leave alone."""
+    if network.custom:
+        return [float(len(shape) > 1) for shape in network.trained.values()]
+    return [float(name.endswith((".weight", ".skip"))) for name in network.trained]
 
 
 def linear(weight: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from pipeline.engine.beginnings import begun
-from pipeline.engine.data import gather
 from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
-from pipeline.engine.losses import LOSSES
-from pipeline.engine.networks import Pass, answers, forward
+from pipeline.engine.losses import loss_of
+from pipeline.engine.networks import Pass, answers, decay_factors, forward
 from pipeline.engine.optimizers import PackedOptimizer
 from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
@@ -55,8 +54,8 @@ class PackState:
     def __init__(self, jobs: Sequence[Assignment], network: Network, data: Data, *, on_device: bool = False) -> None:
         """on_device: keep the count of steps there too, as a captured step needs it."""
         self.jobs, self.network, self.data, self.on_device = jobs, network, data, on_device
-        self.device, self.dtype = data.matrix.device, data.target.dtype
-        self.loss = LOSSES[jobs[0].loss]
+        self.device, self.dtype = data.device, data.target.dtype
+        self.loss = loss_of(jobs[0].loss)
         self.records: list[Record] = []
         self.width = max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
         self.held: dict[str, Tensor] = {}
@@ -94,8 +93,7 @@ class PackState:
         rules, table = [job.rule for job in fresh], rate_table(fresh)
         bounds = [job.gradient for job in fresh]
         if self.optimizer is None or self.gradients is None:
-            exempt = [1.0 if name.endswith((".weight", ".skip")) else 0.0 for name in self.network.trained]
-            factors = [] if fresh[0].decay_biases else exempt
+            factors = [] if fresh[0].decay_biases else decay_factors(self.network)
             on_cpu = self.device.type == "cpu"
             self.optimizer = PackedOptimizer(self.tensors, rules, table, fused=on_cpu, decay_factors=factors)
             self.gradients = PackedGradients(bounds, self.held["loss_sum"], factors)
@@ -174,9 +172,9 @@ class PackState:
             tensors = [t.index_select(0, chosen) for t in tensors]
             how.widths = None if how.widths is None else how.widths.index_select(0, chosen)
         index = padded_rows(rows, max(map(len, rows)), self.device)
-        width = max(1, values_at_a_time // (len(rows) * self.data.matrix.shape[1]))
+        width = max(1, values_at_a_time // (len(rows) * self.data.source.columns))
         parts = [
-            forward(self.network, tensors, gather(self.data.matrix, part), how)
+            forward(self.network, tensors, self.data.source.gather(part), how)
             for part in torch.split(index, width, dim=1)
         ]
         found = answers(self.network, torch.cat(parts, dim=1)).cpu().numpy().astype(np.float64)

@@ -63,6 +63,8 @@ class Assignment:
             "model.residual": network.skips,
             "model.activation": network.activation,
             "link": network.link,
+            "model.custom": network.custom,
+            "model.custom_options": network.custom_options,
             "train.batch_size": self.batch_size,
             "train.loss": self.loss,
             "train.optimizer": self.rule.kind,

@@ -22,6 +22,7 @@ from pipeline.engine.live import LiveBytes
 from pipeline.engine.networks import Pass, forward, layer_shapes
 from pipeline.engine.optimizers import PackedOptimizer
 from pipeline.engine.rows import draw_order
+from pipeline.engine.sources import Resident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,8 @@ def company(jobs: Sequence[Assignment], count: int) -> list[Assignment]:
 
 def beginning(jobs: Sequence[Assignment], network: Network, precision: Precision) -> Mapping[str, int]:
     """Drawing the weights of these jobs, the weights themselves included."""
-    data = Data(_empty(1, network.inputs, dtype=precision.rows), _empty(1, dtype=precision.weights))
+    rows = Resident(_empty(1, network.inputs, dtype=precision.rows))
+    data = Data(rows, _empty(1, dtype=precision.weights))
     with LiveBytes() as live:
         live.label = "drawing weights"
         initial_weights(jobs, network, data)

@@ -45,17 +45,17 @@ class BatchPlan:
         numbers = np.stack([self.steps, self.lengths, self.steps_per_epoch])
         self.device_steps, self._lengths, self._steps_per_epoch = torch.as_tensor(numbers, device=device).unbind()
 
-    def next_shape(self) -> Shape:
-        """The coming batch; known without asking the device."""
-        counts = self._counts()
+    def shape(self, ahead: int = 0) -> Shape:
+        """The coming batch, or one so many steps ahead; known without asking the device."""
+        counts = self._counts(ahead)
         return Shape(int(counts.max()), bool((counts == counts[0]).all()))
 
-    def places(self, order: Tensor, shape: Shape) -> Tensor:
-        """Row numbers int64 [M, B] of the coming batch; those beyond a network's rows are of some row or other."""
+    def places(self, order: Tensor, shape: Shape, ahead: int = 0) -> Tensor:
+        """Row numbers int64 [M, B] of a batch; those beyond a network's rows are of some row or other."""
         if self.on_device:
-            starts = self.device_steps % self._steps_per_epoch * self.batch_size
+            starts = (self.device_steps + ahead) % self._steps_per_epoch * self.batch_size
         else:
-            known = self.steps % self.steps_per_epoch * self.batch_size
+            known = (self.steps + ahead) % self.steps_per_epoch * self.batch_size
             if (known == known[0]).all():
                 return order[:, known[0] : known[0] + shape.width].to(torch.int64)
             starts = torch.as_tensor(known, device=order.device)
@@ -88,8 +88,12 @@ class BatchPlan:
         start = step % int(self.steps_per_epoch[place]) * self.batch_size
         return order[place, start : min(start + self.batch_size, int(self.lengths[place]))].to(torch.int64)
 
-    def _counts(self) -> Integers:
-        starts = self.steps % self.steps_per_epoch * self.batch_size
+    def next_is_drawn(self) -> bool:
+        """Whether the batch after the coming one is of the same epoch for everyone, so that its order is known."""
+        return bool(((self.steps + 1) % self.steps_per_epoch).all())
+
+    def _counts(self, ahead: int = 0) -> Integers:
+        starts = (self.steps + ahead) % self.steps_per_epoch * self.batch_size
         return np.minimum(self.lengths - starts, self.batch_size)
 
 

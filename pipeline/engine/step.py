@@ -13,10 +13,10 @@ import torch
 
 from pipeline.engine import loss_scale
 from pipeline.engine.capture import Captured, backend_for
-from pipeline.engine.data import gather
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
+from pipeline.engine.sources import Resident
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.networks import Dropout, Pass
     from pipeline.engine.pack import PackState
-    from pipeline.engine.rows import Shape
+    from pipeline.engine.rows import BatchPlan, Shape
 
 DROPOUT = 3  # purpose in a job's stream of draws
 SCRATCH = 3  # tensors as large as the widest that an update written out takes at most
@@ -36,7 +36,9 @@ class Step:
 
     def __init__(self, device: torch.device) -> None:
         self._captured = Captured(self._take, backend_for(device))
-        self._now: tuple[PackState, Shape] | None = None
+        self._now: tuple[PackState, Shape, Tensor | None] | None = None
+        self._ahead: tuple[BatchPlan, int, Tensor] | None = None  # whose coming batch, its step, and its index
+        self._buffers: dict[tuple[int, Shape], Tensor] = {}  # where a captured step finds its batch
 
     @property
     def reason(self) -> str:
@@ -45,27 +47,53 @@ class Step:
 
     def take(self, pack: PackState) -> None:
         """One step of every network."""
-        shape = pack.batches.next_shape()
-        self._now = pack, shape
-        self._captured(signature(pack, shape) if pack.batches.on_device else None)
+        shape = pack.batches.shape()
+        batch = None if isinstance(pack.data.source, Resident) else self._fetched(pack, shape)
+        self._now = pack, shape, batch
+        self._captured(
+            (signature(pack, shape), None if batch is None else batch.data_ptr()) if pack.on_device else None
+        )
 
     def release(self) -> None:
         """Give up what was captured, and its memory."""
         self._captured.release()
-        self._now = None
+        self._now = self._ahead = None
+        self._buffers.clear()
 
     def _take(self) -> None:
         assert self._now is not None
         train_step(*self._now)
 
+    def _fetched(self, pack: PackState, shape: Shape) -> Tensor:
+        """The rows of the coming batch, and while the device works on them those after it begin to come."""
+        batches, order, source = pack.batches, pack.held["order"], pack.data.source
+        step = int(batches.steps.sum())
+        if self._ahead is not None and self._ahead[0] is batches and self._ahead[1] == step:
+            index = self._ahead[2]
+        else:
+            index = batches.places(order, shape)
+        batch = source.gather(index)
+        self._ahead = None
+        if batches.next_is_drawn():
+            following = batches.places(order, batches.shape(1), 1)
+            self._ahead = batches, step + len(pack), following
+            source.prefetch(following)
+        if not pack.on_device:
+            return batch
+        buffer = self._buffers.setdefault((len(pack), shape), torch.empty_like(batch))
+        return buffer.copy_(batch)
 
-def train_step(pack: PackState, shape: Shape) -> None:
-    """One batch and one update for every network; counts the step on the device, not on the host."""
+
+def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> None:
+    """One batch and one update for every network; counts the step on the device, not on the host.
+
+    batch: its rows [M, B, D] where they have been fetched.
+    """
     assert pack.optimizer is not None
     assert pack.gradients is not None
     held, batches, data = pack.held, pack.batches, pack.data
     index, present = batches.places(held["order"], shape), batches.present(shape)
-    batch, target = gather(data.matrix, index), data.target.take(index)
+    batch, target = data.source.gather(index) if batch is None else batch, data.target.take(index)
     how = pack.how()
     how.training, how.present, how.dropout = True, present, _dropout(pack)
     outputs = forward(pack.network, pack.tensors, batch, how)

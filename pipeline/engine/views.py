@@ -26,7 +26,7 @@ BULK = (0.1, 99.9)  # percentiles between which bins lie: a single far weight mu
 MOST_CELLS = 64  # of a heat map, along either side
 
 
-def initial_weights(network: Network, key: int, dtype: torch.dtype, rows: Tensor | None = None) -> list[Singles]:
+def redrawn_weights(network: Network, key: int, dtype: torch.dtype, rows: Tensor | None = None) -> list[Singles]:
     """One network's tensors as they were before the first step, drawn anew from its job's key.
 
     rows: [S, D], what a data-driven initialisation looked at (see `rows_looked_at`); of no use to other schemes.

@@ -28,7 +28,7 @@ from pipeline.report.weight_tables import introduce, weight_tables
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.facts import Headline, ReportFacts, Verdict
+    from pipeline.facts import Headline, ReportFacts, Verdict, WeightFacts
 
 HERE = Path(__file__).resolve().parent
 BESIDE = ("r2", "rmse", "mae")  # said beside the headline metric
@@ -55,7 +55,7 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
         headline=_headline(facts, competition),
         pictures=draw_figures(facts),
         tables=_tables(fold_table(facts), model_table(facts), seed_table(facts), error_table(facts)),
-        weights=_weights(facts),
+        weights=_weights(facts.weights),
         records=_tables(notice_table(facts), run_table(facts, provenance)),
     )
     return page.encode()
@@ -105,8 +105,9 @@ def _beside(headline: Headline) -> str:
     return " · ".join(f"{labels[name]} {number(headline.pooled[name], 4)}" for name in names)
 
 
-def _weights(facts: ReportFacts) -> dict[str, object]:
-    weights = facts.weights
+def _weights(weights: WeightFacts | None) -> dict[str, object] | None:
+    if weights is None:
+        return None
     return {
         "introduction": introduce(weights),
         "tables": _tables(*weight_tables(weights)),

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.gradients import GradientRule
-from pipeline.engine.losses import LOSSES
+from pipeline.engine.losses import loss_of
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
+from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
+from pipeline.stages.starts import start_of
 from pipeline.tables import Job, Network
+from pipeline.tabular.targets import to_network
+from pipeline.usercode import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Model, Train
-    from pipeline.tables import Design
+    from pipeline.tables import Design, Weights
 
 # by depth: what the width is divided by, layer by layer
 SHAPES: Mapping[str, Callable[[int], list[int]]] = {
@@ -28,15 +34,27 @@ SHAPES: Mapping[str, Callable[[int], list[int]]] = {
     "bottleneck": lambda depth: [4 if layer % 2 else 1 for layer in range(depth)],
 }
 STARTS_AT_ZERO = ("coslog4", "cyclic")  # schedules whose first rate is 0: a warm-up to it would train nothing
+PROBED_ROWS = 5  # of the training rows, on whose targets a loss of the user's is tried
 PARAMETER_ENDS = {"huber": (0.0, math.inf), "quantile": (0.0, 1.0), "relative": (0.0, math.inf), "tweedie": (1.0, 2.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One set of hyperparameters."""
+    """One set of hyperparameters, and the weights that its networks begin with, if they are not drawn."""
 
     model: Model
     train: Train
+    start: Weights | None = None
+
+    @property
+    def name(self) -> str:
+        """What the networks are called in scores and reports."""
+        return "custom" if self.model.custom else self.model.kind
+
+    @property
+    def loss(self) -> str:
+        """The loss as the engine knows it: by its name, or by the reference of a function of the user's."""
+        return self.train.custom_loss or self.train.loss
 
 
 def hidden_widths(model: Model) -> tuple[int, ...]:
@@ -55,18 +73,35 @@ def shortcuts(hidden: Sequence[int], every: int) -> tuple[str, ...]:
 
 
 def network_of(candidate: Candidate, design: Design) -> Network:
-    """The shape that a candidate builds on this design."""
+    """The shape that a candidate builds on this design. Raises ConfigError for a network of the user's that fails."""
     model, hidden = candidate.model, hidden_widths(candidate.model)
+    if model.custom:
+        return _users_network(candidate, design)
     return Network(
         inputs=len(design.columns),
         hidden=hidden,
         activation=model.activation,
         init=model.init,
         init_scale=model.init_scale,
-        link=LOSSES[candidate.train.loss].link,
+        link=loss_of(candidate.loss).link,
         norm=model.norm if hidden else "none",
         skips=shortcuts(hidden, model.residual),
     )
+
+
+def _users_network(candidate: Candidate, design: Design) -> Network:
+    model = candidate.model
+    network = Network(
+        inputs=len(design.columns),
+        hidden=(),
+        activation="",
+        init="",
+        init_scale=1.0,
+        link=loss_of(candidate.loss).link,
+        custom=model.custom,
+        custom_options=tuple(model.options.items()),
+    )
+    return replace(network, custom_tensors=tensors_of(network, load(model.custom)))
 
 
 def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
@@ -77,7 +112,8 @@ def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate
         sections[section][leaf] = value
         if key in ("model.width", "model.depth"):
             sections["model"]["hidden"] = ()
-    return Candidate(type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"]))
+    model, train = type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"])
+    return replace(candidate, model=model, train=train)
 
 
 def training_jobs(design: Design, train: Train) -> list[Job]:
@@ -93,13 +129,14 @@ def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) ->
     """
     train = candidate.train
     check(candidate, design)
+    network = network_of(candidate, design)
     refit = job.fold == design.folds.count
     train_rows = (design.refit_rows if refit else design.folds.train[job.fold]) + start
     batch_size = min(train.batch_size, len(design.target))  # a batch never holds more rows than there are
     steps = train.epochs * -(-len(train_rows) // batch_size)
     return Assignment(
         key=job_key(job.seed, job.fold),
-        network=network_of(candidate, design),
+        network=network,
         train_rows=train_rows,
         valid_rows=(design.refit_rows[:0] if refit else design.folds.valid[job.fold]) + start,
         rule=rule_of(train, steps),
@@ -108,13 +145,14 @@ def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) ->
         lr=train.lr * (batch_size / train.lr_for_batch if train.lr_for_batch else 1.0),
         schedule=schedule_of(train),
         plateau=plateau_of(train),
-        loss=train.loss,
+        loss=candidate.loss,
         loss_parameter=train.loss_parameter or None,
-        dropout=candidate.model.dropout,
+        dropout=0.0 if network.custom else candidate.model.dropout,
         epochs=train.epochs,
         batch_size=batch_size,
         patience=0 if refit else train.patience,
         restore_best=train.restore_best and not refit,
+        start=start_of(candidate.start, network, job, is_refit=refit),
     )
 
 
@@ -166,8 +204,28 @@ def plateau_of(train: Train) -> Plateau | None:
 
 def check(candidate: Candidate, design: Design) -> None:
     """Raise ConfigError for a loss, parameter or schedule that does not go with the rest."""
-    train, loss = candidate.train, LOSSES[candidate.train.loss]
-    state = design.target_states[-1]
+    if candidate.train.custom_loss:
+        _check_custom_loss(candidate.train, design)
+    else:
+        _check_loss(candidate.train, design)
+    _check_schedule(candidate.train)
+
+
+def _check_custom_loss(train: Train, design: Design) -> None:
+    """Try the user's function on a few of the very targets that it will see."""
+    if train.loss_parameter:
+        raise ConfigError(
+            f"train.loss_parameter = {train.loss_parameter:g} goes with train.loss; a function of your own has its "
+            f"parameters in itself, leave it out"
+        )
+    few = np.linspace(0, len(design.target) - 1, PROBED_ROWS).astype(int)
+    targets = np.array([design.target.min(), *design.target[few], design.target.max()])
+    seen = to_network(design.target_states[-1], targets)
+    check_loss(train.custom_loss, load(train.custom_loss), tuple(seen.tolist()))
+
+
+def _check_loss(train: Train, design: Design) -> None:
+    loss, state = loss_of(train.loss), design.target_states[-1]
     own_scale = state.transform == "none" and (state.mean, state.scale) == (0.0, 1.0)
     if loss.needs and not own_scale:
         raise ConfigError(
@@ -184,6 +242,9 @@ def check(candidate: Candidate, design: Design) -> None:
             f"train.loss_parameter = {train.loss_parameter:g} is none for {train.loss}, expected between {low:g} and "
             f"{high:g}"
         )
+
+
+def _check_schedule(train: Train) -> None:
     if train.warmup and train.schedule in STARTS_AT_ZERO:
         raise ConfigError(
             f'train.warmup = {train.warmup:g} leads to the first rate of train.schedule = "{train.schedule}", which is '

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.engine.losses import LOSSES
+from pipeline.engine.losses import loss_of
 from pipeline.stages.cases import FOLLOWS_GRADIENT, UNSCALED_TARGET, one_digit, usual_lr
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _target_far_out(case: Case) -> Cause | None:
     is_plain = (state.mean, state.scale) == (0.0, 1.0)
     is_large = diagnosis.target_rms >= (UNSCALED_TARGET if is_plain else FAR_TARGET)
     follows = case.train.optimizer in FOLLOWS_GRADIENT and is_large
-    if LOSSES[case.train.loss].needs or not (follows or diagnosis.largest_target >= HUGE):
+    if loss_of(case.candidate.loss).needs or not (follows or diagnosis.largest_target >= HUGE):
         return None
     return Cause(
         "a target that is not scaled" if is_plain else "target values far out",
@@ -110,11 +110,13 @@ def _loss_undefined(case: Case) -> Cause | None:
     )
     if not at_the_end or not case.outputs < MODERATE or diagnosis.largest_target >= MODERATE:
         return None
+    own, is_plain = case.train.custom_loss, case.train.loss == "mse"
+    setting = f'train.custom_loss = "{own}"' if own else f'train.loss = "{case.train.loss}"'
     return Cause(
         "a loss that does not go with this target",
-        f'train.loss = "{case.train.loss}" is not finite for outputs around {case.outputs:.3g} and targets up '
+        f"{setting} is not finite for outputs around {case.outputs:.3g} and targets up "
         f"to {diagnosis.largest_target:.3g}",
-        '[train] loss = "mse"' if case.train.loss != "mse" else '[train] loss = "huber"',
+        '[train] custom_loss = ""' if own else f'[train] loss = "{"huber" if is_plain else "mse"}"',
     )
 
 

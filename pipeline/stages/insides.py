@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.engine.diagnosis import Failure, diagnose
-from pipeline.engine.losses import LOSSES
+from pipeline.engine.losses import loss_of
 from pipeline.engine.sizes import Batch, measure
 from pipeline.engine.vitals import activities
 from pipeline.stages.assignments import network_of
@@ -122,7 +122,7 @@ def training_batch(design: Design, candidate: Candidate, job: Job, blocks: Block
     rows = _training_rows(design, job)
     rows = rows[_spread(len(rows), SAMPLED_ROWS)]
     index = torch.as_tensor(rows + blocks.start[job.fold], device=blocks.matrix.device)
-    by_row = LOSSES[candidate.train.loss]
+    by_row = loss_of(candidate.loss)
     parameter = candidate.train.loss_parameter or by_row.parameter
     return Batch(blocks.matrix.index_select(0, index), blocks.target.index_select(0, index), by_row, parameter)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.explanations import explanations
 from pipeline.engine.packing import plan_packs
-from pipeline.stages.assignments import assignment_of
-from pipeline.stages.learners import limits_of, matrix_bytes
+from pipeline.stages.limits import limits_of, matrix_bytes
+from pipeline.stages.packs import assignments_for, cut
 from pipeline.tables import Job
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def explained(
     design: Design, candidates: Sequence[Candidate], jobs: Sequence[Job], runtime: Runtime
 ) -> list[Explanation]:
     """The packs that these jobs would be trained in. Raises ConfigError for settings that do not go together."""
-    assignments = [assignment_of(design, candidates[job.candidate], job, 0) for job in jobs]
     folds = sorted({job.fold for job in jobs})
+    assignments = assignments_for(design, candidates, jobs, dict.fromkeys(folds, 0))
     waiting = min(matrix_bytes(design, folds, runtime.compute.precision), runtime.room.device)
     limits = limits_of(runtime, candidates[0].train.pack_size, still_to_come=waiting)
-    return explanations(assignments, plan_packs(assignments, limits), limits)
+    return explanations(assignments, cut(plan_packs(assignments, limits), runtime.compute.shares), limits)

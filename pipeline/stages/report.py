@@ -55,7 +55,7 @@ def report(dataset: Dataset, design: Design, fits: Fits, scores: Scores, submiss
         curves=curves,
         rows=rows,
         largest=largest,
-        weights=weight_facts(design, fits),
+        weights=None if fits.network.custom else weight_facts(design, fits),
         validation_looks=scores.validation_looks,
         notices=notices,
         run=_run(dataset, design, fits, scores),

@@ -15,7 +15,9 @@ from pipeline.errors import TrainingError
 from pipeline.runtime import compute_always
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.failures import failed, short
-from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
+from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.packs import fit_networks
+from pipeline.stages.starts import check_start
 from pipeline.tables import Job, Winner
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
@@ -56,10 +58,12 @@ def search(
 
     A trial is scored by the pooled out-of-fold loss of one seed. The first trial of a study is the configuration as
     it stands. A trial whose loss is not finite is told as failed and counts. Stopped at any moment, told trials stay.
-    Raises TrainingError when no trial of the whole study could be scored.
+    Raises ConfigError where weights to begin with do not fit, TrainingError when no trial of the whole study could be
+    scored.
     """
     study, seed = session.study, base.train.seed
     folds = list(range(design.folds.count))
+    check_start(base.start, design)
     blocks = build_blocks(design, folds, runtime)
     _begin(study, _as_it_stands(base, search.space))
     first = _finished(study)

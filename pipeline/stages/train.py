@@ -12,9 +12,11 @@ from pipeline.stages.assignments import Candidate, network_of, training_jobs, wi
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import failed, kinds_of, report_of
 from pipeline.stages.insides import failure_at_the_end, signs_of
-from pipeline.stages.learners import build_blocks, fit_networks, outputs_of
+from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
+from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
@@ -26,26 +28,35 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Job, Network, Singles, Winner
+    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights, Winner
 
 
-def train(
-    design: Design, *, model: Model, train: Train, metric: str, runtime: Runtime, winner: Winner | None = None
+def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
+    design: Design,
+    *,
+    model: Model,
+    train: Train,
+    metric: str,
+    runtime: Runtime,
+    winner: Winner | None = None,
+    start: Weights | None = None,
 ) -> Fits:
     """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
 
-    winner: a search's best values, which replace those of [model] and [train].
-    Raises TrainingError, naming fold, seed and cause, where networks never had a finite loss; the others train to their
-    end before, and are kept.
+    winner: a search's best values, which replace those of [model] and [train]. start: weights to begin with.
+    Raises ConfigError where these do not fit, or would leak; TrainingError, naming fold, seed and cause, where networks
+    never had a finite loss; the others train to their end before, and are kept.
     """
     started = time.perf_counter()
-    candidate = with_values(Candidate(model, train), winner.values if winner else {})
+    check_start(start, design)
+    candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
     K = design.folds.count
     jobs = training_jobs(design, train)
     network = network_of(candidate, design)
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
-    notices = [*_failed(design, candidate, jobs, fitted), *_longer_refit(jobs, fitted, candidate.train, K)]
+    notices = [*_started(start, jobs), *_failed(design, candidate, jobs, fitted)]
+    notices += _longer_refit(jobs, fitted, candidate.train, K)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
     notices += [Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), len(jobs)) for advice in found]
@@ -53,7 +64,7 @@ def train(
     N = len(design.target)
     test = take(design.rows, slice(N, None))
     return Fits(
-        name=candidate.model.kind,
+        name=candidate.name,
         jobs=tuple(jobs),
         weights=weights,
         network=network,
@@ -97,6 +108,11 @@ def _held_out(
     if useless:
         raise TrainingError(report_of(useless, len(jobs)))
     return by_fold, by_seed
+
+
+def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:
+    """Say that nothing here began from scratch."""
+    return [Notice("training", f"networks that began with weights of {start.file}", len(jobs))] if start else []
 
 
 def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[Notice]:

@@ -13,8 +13,8 @@ from pipeline.engine.init import DATA_DRIVEN
 from pipeline.engine.views import (
     heat_maps,
     histograms,
-    initial_weights,
     input_weights,
+    redrawn_weights,
     rows_looked_at,
     tensor_facts,
     unit_facts,
@@ -86,7 +86,7 @@ def _before(design: Design, fits: Fits, job: Job) -> list[Singles]:
     rows = None
     if fits.network.init == DATA_DRIVEN:
         rows = _matrix(design, job.fold, rows_looked_at(key, _train_rows(design, job.fold)), fits.compute)
-    return initial_weights(fits.network, key, DTYPES[fits.compute.precision], rows)
+    return redrawn_weights(fits.network, key, DTYPES[fits.compute.precision], rows)
 
 
 def _after(fits: Fits, number: int) -> list[Singles]:

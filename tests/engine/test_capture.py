@@ -160,6 +160,27 @@ def test_a_failure_gives_earlier_recordings_back():
     assert step.reason == "capture failed: OutOfMemoryError: out of memory"
 
 
+def test_after_a_want_of_memory_a_release_begins_anew_after_another_failure_it_does_not():
+    """Whoever makes room, with fewer networks say, releases first; what cannot be recorded never will."""
+    for failure, expected in (
+        (torch.OutOfMemoryError("full"), ["warm", "capture", "replay"]),
+        (RuntimeError("no"), []),
+    ):
+        step, counter, device = captured(failure)
+        step("a")
+        step("a")
+        device.fails = None
+        device.events.clear()
+        step("a")
+        assert device.events == []
+        step.release()
+        step("b")
+        step("b")
+        assert device.events == expected
+        assert bool(step.reason) == (not expected)
+        assert counter.work == 5
+
+
 def test_a_fault_of_our_own_is_not_taken_for_a_failed_recording():
     """Only what a device can refuse makes calls plain."""
     step, _, _ = captured(TypeError("ours"))

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 
-from pipeline.engine.data import Data
 from pipeline.engine.diagnosis import Diagnosis, Fault, LargeInput, diagnose
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
@@ -164,7 +163,7 @@ def test_growth_is_the_geometric_mean_over_finite_hidden_layers():
 
 def trained(jobs, *, rows=20, **data):
     matrix, target = rows_and_target(rows)
-    return fit(jobs, Data(data.get("matrix", matrix), data.get("target", target)), watch=Watch(lambda *_: 1.0))
+    return fit(jobs, resident(data.get("matrix", matrix), data.get("target", target)), watch=Watch(lambda *_: 1.0))
 
 
 def test_a_failing_network_is_told_and_its_neighbours_are_not():

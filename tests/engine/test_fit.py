@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
@@ -41,7 +40,7 @@ def judge(position, rows, outputs):
 
 def fit_all(jobs, *, dtype=torch.float64, judge=judge, **options):
     watch = Watch(judge, options.pop("train_curve_points", 0), options.pop("on_progress", None))
-    return fit(jobs, Data(MATRIX.to(dtype), TARGET.to(dtype)), watch=watch, **options)
+    return fit(jobs, resident(MATRIX.to(dtype), TARGET.to(dtype)), watch=watch, **options)
 
 
 def assert_same(found, expected, tolerance):
@@ -225,7 +224,7 @@ def test_a_model_that_turns_nan_leaves_with_the_weights_it_had():
             poisoned[:] = float("nan")
         return 1.0 + epoch
 
-    [later] = fit([job(epochs=9)], Data(MATRIX, poisoned), watch=Watch(poison_after_two_epochs))
+    [later] = fit([job(epochs=9)], resident(MATRIX, poisoned), watch=Watch(poison_after_two_epochs))
     assert (later.curve.stopped, len(later.curve.valid), later.curve.best_epoch) == ("not finite", 3, 0)
     assert_same_bits(later, fit_all([job(epochs=1)])[0])
 
@@ -326,7 +325,7 @@ def test_jobs_that_are_given_up_leave_and_change_nothing_for_the_others(alone, s
         seen.extend(scores)
         return {1, 3} if any(score.position == 1 and score.epoch == 3 for score in scores) else ()
 
-    found = fit(POOL, Data(MATRIX, TARGET), watch=Watch(judge, prune=prune), slots=slots)
+    found = fit(POOL, resident(MATRIX, TARGET), watch=Watch(judge, prune=prune), slots=slots)
     assert [found[i].curve.stopped for i in (1, 3)] == ["pruned", "pruned"]
     assert len(found[1].curve.valid) == 3
     np.testing.assert_allclose(found[1].curve.valid, alone[torch.float64, 1].curve.valid[:3], rtol=1e-8)
@@ -366,7 +365,7 @@ def test_jobs_of_two_shapes_do_not_share_a_pack():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_trains_the_same_networks():
     """The whole pool in fp64 on both devices."""
-    found = fit(POOL, Data(MATRIX.cuda(), TARGET.cuda()), watch=Watch(judge))
+    found = fit(POOL, resident(MATRIX.cuda(), TARGET.cuda()), watch=Watch(judge))
     for own, expected in zip(found, fit_all(POOL), strict=True):
         assert_same(own, expected, 1e-8)
 
@@ -401,11 +400,11 @@ def test_padding_stays_exactly_zero():
     jobs = [
         job(network=replace(SMALL_NETWORK, hidden=hidden), dropout=0.2, rule=ADAM_L2, epochs=20) for hidden in WIDTHS
     ]
-    pack = PackState(jobs, replace(SMALL_NETWORK, hidden=(6, 5)), Data(MATRIX, TARGET))
+    pack = PackState(jobs, replace(SMALL_NETWORK, hidden=(6, 5)), resident(MATRIX, TARGET))
     pack.join(range(len(jobs)))
     for _ in range(50):
         pack.begin_epochs()
-        train_step(pack, pack.batches.next_shape())
+        train_step(pack, pack.batches.shape())
         pack.batches.advance()
     moments = pack.optimizer.state()
     for m, (first, second) in enumerate(WIDTHS):
@@ -571,7 +570,7 @@ def test_loss_parameters_penalties_and_bounds_are_each_models_own():
 
 def test_products_in_bf16_train_nearly_as_in_fp32_and_the_same_in_company(alone):
     """The hidden weights are rounded for products alone; a job's own rounding does not depend on its neighbours."""
-    data = Data(MATRIX.to(torch.bfloat16), TARGET.float(), torch.bfloat16)
+    data = resident(MATRIX.to(torch.bfloat16), TARGET.float(), torch.bfloat16)
     together = fit(POOL, data, watch=Watch(judge))
     for i, own in enumerate(POOL):
         assert together[i].tensors[0].dtype == np.float32

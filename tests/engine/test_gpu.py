@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 
-from pipeline.engine.data import Data
 from pipeline.engine.draws import DropoutDraws, job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
@@ -39,8 +38,8 @@ def test_a_pack_trains_to_the_same_weights_on_both_devices():
     """float64, 15 steps, unlike jobs: the written-out optimizer on CUDA equals the fused one on the CPU."""
     matrix, target = rows_and_target()
     jobs = [job(), job(lr=0.003, dropout=0.3, key=job_key(1, 0)), job(train_rows=np.arange(7), epochs=3)]
-    on_cpu = fit(jobs, Data(matrix, target))
-    on_gpu = fit(jobs, Data(matrix.cuda(), target.cuda()))
+    on_cpu = fit(jobs, resident(matrix, target))
+    on_gpu = fit(jobs, resident(matrix.cuda(), target.cuda()))
     for ours, theirs in zip(on_cpu, on_gpu, strict=True):
         for a, b in zip(ours.tensors, theirs.tensors, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
@@ -65,8 +64,8 @@ def test_captured_steps_train_as_the_cpu_does(shape):
         job(network=network, epochs=7, key=job_key(2, 0), gradient=GradientRule(l1=0.01, clip_norm=0.5)),
         job(network=network, epochs=4, key=job_key(3, 0), lr=0.05),
     ]
-    on_cpu = fit(jobs, Data(matrix, target), slots=3)
-    on_gpu = fit(jobs, Data(matrix.cuda(), target.cuda()), slots=3)
+    on_cpu = fit(jobs, resident(matrix, target), slots=3)
+    on_gpu = fit(jobs, resident(matrix.cuda(), target.cuda()), slots=3)
     for ours, theirs in zip(on_cpu, on_gpu, strict=True):
         for a, b in zip(ours.tensors, theirs.tensors, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-8)
@@ -75,7 +74,7 @@ def test_captured_steps_train_as_the_cpu_does(shape):
 def test_a_step_is_captured():
     """After a few full batches the graph is there, and nothing says why it should not be."""
     matrix, target = rows_and_target(rows=60)
-    pack = PackState([job(epochs=9)], SMALL_NETWORK, Data(matrix.cuda(), target.cuda()), on_device=True)
+    pack = PackState([job(epochs=9)], SMALL_NETWORK, resident(matrix.cuda(), target.cuda()), on_device=True)
     pack.join([0])
     step = Step(matrix.cuda().device)
     for _ in range(6):
@@ -93,9 +92,9 @@ def test_products_in_half_precision_train_nearly_as_in_fp32(product, tolerance):
     """Outputs after 40 epochs differ by a share of the target's spread; as little alone as in company."""
     matrix, target = rows_and_target(rows=60, dtype=torch.float32)
     jobs = [job(epochs=40, key=job_key(seed, 0), train_rows=np.arange(40)) for seed in range(3)]
-    whole = fit(jobs, Data(matrix.cuda(), target.cuda()))
-    halved = fit(jobs, Data(matrix.cuda().to(product), target.cuda(), product))
-    alone = [fit([own], Data(matrix.cuda().to(product), target.cuda(), product))[0] for own in jobs]
+    whole = fit(jobs, resident(matrix.cuda(), target.cuda()))
+    halved = fit(jobs, resident(matrix.cuda().to(product), target.cuda(), product))
+    alone = [fit([own], resident(matrix.cuda().to(product), target.cuda(), product))[0] for own in jobs]
     for first, second, third in zip(whole, halved, alone, strict=True):
         outputs = [
             predict(SMALL_NETWORK, [torch.from_numpy(tensor) for tensor in fitted.tensors], matrix)
@@ -110,8 +109,8 @@ def test_one_models_nan_stops_only_itself_in_a_captured_step():
     """Its neighbour's bits are those beside a calm one; the failing step and batch are told."""
     matrix, target = (t.cuda() for t in rows_and_target(dtype=torch.float32))
     wild, calm, other = job(lr=1e30, key=5), job(lr=1e-3, key=5), job(key=6)
-    found = fit([wild, other], Data(matrix, target))
-    expected = fit([calm, other], Data(matrix, target))
+    found = fit([wild, other], resident(matrix, target))
+    expected = fit([calm, other], resident(matrix, target))
     assert found[0].curve.stopped == "not finite"
     assert found[0].failure is not None
     for a, b in zip(found[1].tensors, expected[1].tensors, strict=True):
@@ -123,12 +122,12 @@ def test_a_pack_that_does_not_fit_is_halved():
     matrix, target = (t.cuda() for t in rows_and_target(rows=200, dtype=torch.float32))
     network = replace(SMALL_NETWORK, hidden=(2000, 2000))
     jobs = [job(network=network, epochs=1, key=seed, train_rows=np.arange(8)) for seed in range(16)]
-    expected = fit(jobs, Data(matrix, target), slots=2)
+    expected = fit(jobs, resident(matrix, target), slots=2)
     torch.cuda.empty_cache()
     total, halved = torch.cuda.get_device_properties(0).total_memory, []
     torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_allocated() + 1.0e9) / total))
     try:
-        found = fit(jobs, Data(matrix, target), watch=Watch(on_halved=halved.append))
+        found = fit(jobs, resident(matrix, target), watch=Watch(on_halved=halved.append))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert halved

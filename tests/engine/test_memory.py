@@ -17,6 +17,7 @@ from pipeline.engine.networks import ACTIVATIONS
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import padded_network
 from pipeline.engine.rehearsal import Precision
+from pipeline.engine.sources import Resident
 from pipeline.tables import Network
 
 WIDE = Network(inputs=60, hidden=(48, 40), activation="relu", init="pytorch", init_scale=0.01)
@@ -34,7 +35,7 @@ def measured(jobs, precision, *, is_judged, slots=0):
     """Bytes at the peak of a real training."""
     matrix, target = rows_and_target(170, jobs[0].network.inputs, dtype=precision.weights)
     judge = (lambda _member, _rows, outputs: float(np.square(outputs).mean())) if is_judged else None
-    data = Data(matrix.to(precision.rows), target, precision.product)
+    data = Data(Resident(matrix.to(precision.rows)), target, precision.product)
     with LiveBytes() as live:
         fit(jobs, data, watch=Watch(judge, train_curve_points=1), slots=slots)
     return live.peak

@@ -15,6 +15,7 @@ from pipeline.engine.live import LiveBytes
 from pipeline.engine.networks import Pass, forward, layer_shapes
 from pipeline.engine.optimizers import PackedOptimizer, Rule
 from pipeline.engine.rehearsal import Precision
+from pipeline.engine.sources import Resident
 from pipeline.tables import Network
 
 FP32 = Precision(torch.float32)
@@ -34,7 +35,7 @@ def test_weights_are_drawn_as_in_earnest(init):
     """To the byte: the functions are the same."""
     network = replace(NETWORK, init=init)
     jobs = [replace(JOB, network=network)] * 3
-    data = Data(torch.randn(40, 30), torch.randn(40))
+    data = Data(Resident(torch.randn(40, 30)), torch.randn(40))
     found = rehearsal.beginning(jobs, network, FP32)
     assert sum(found.values()) == real_peak(lambda: initial_weights(jobs, network, data))
 

@@ -203,10 +203,11 @@ def test_the_bus_carries_the_narrower_precision(host, wanted, on_the_bus):
 
 @pytest.mark.parametrize("make", [Resident, streamed, lambda rows: Streamed(rows, CPU)])
 @pytest.mark.parametrize("wrong", [R, -1])
-def test_a_row_that_is_not_there_is_an_error_of_the_caller(make, wrong):
-    """Ahead or not, in whichever thread; the source works on, and a wrong fetch that nobody asks for is forgotten."""
+@pytest.mark.parametrize("batch", [2, 500])
+def test_a_row_that_is_not_there_is_an_error_of_the_caller(make, wrong, batch):
+    """Ahead or not, in one thread or several; the source works on, and a wrong fetch nobody asks for is forgotten."""
     source = make(ROWS)
-    index, good = torch.tensor([[0, wrong]]), torch.tensor([[0, 1]])
+    index, good = torch.tensor([[0] * (batch - 1) + [wrong]]), torch.tensor([[0, 1]])
     with pytest.raises(IndexError):
         source.gather(index)
     source.prefetch(index)

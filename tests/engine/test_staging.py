@@ -50,8 +50,11 @@ def test_two_batches_may_be_on_their_way_and_a_third_waits_for_the_first():
     """The third buffer is handed out only after the first copy is done, and the first batch is whole."""
     copies = HeldCopies()
     lane = Alternating(copies)
-    first, _ = fill(lane, 1), fill(lane, 2)
-    third = threading.Thread(target=fill, args=(lane, 3))
+    first = fill(lane, 1)
+    second, third = (threading.Thread(target=fill, args=(lane, value), daemon=True) for value in (2, 3))
+    second.start()
+    second.join(10)
+    assert not second.is_alive()
     third.start()
     third.join(0.05)
     assert third.is_alive()

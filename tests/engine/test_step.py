@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 
 from pipeline.engine import step as step_module
-from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.optimizers import Rule
@@ -36,7 +35,7 @@ def judge(position, rows, outputs):
 def taken(pack, steps):
     for _ in range(steps):
         pack.begin_epochs()
-        train_step(pack, pack.batches.next_shape())
+        train_step(pack, pack.batches.shape())
         pack.batches.advance()
         for place in pack.batches.beginning():
             pack.records[place].epoch += 1
@@ -49,7 +48,7 @@ def test_a_step_that_counts_on_the_device_equals_one_that_counts_on_the_host(net
     jobs = [replace(own, network=network) for own in UNEQUAL]
     packs = []
     for on_device in (False, True):
-        pack = PackState(jobs, network, Data(MATRIX, TARGET), on_device=on_device)
+        pack = PackState(jobs, network, resident(MATRIX, TARGET), on_device=on_device)
         pack.join(range(3))
         packs.append(taken(pack, 20))
     assert packs[1].batches.device_steps.tolist() == packs[0].batches.steps.tolist() == [20, 20, 20]
@@ -59,14 +58,14 @@ def test_a_step_that_counts_on_the_device_equals_one_that_counts_on_the_host(net
 
 def test_a_signature_changes_with_the_company_and_the_batch_and_with_nothing_else():
     """Two full batches are one program; a partial batch and a pack with one network less are others."""
-    pack = PackState(UNEQUAL[:2], SMALL_NETWORK, Data(MATRIX, TARGET), on_device=True)
+    pack = PackState(UNEQUAL[:2], SMALL_NETWORK, resident(MATRIX, TARGET), on_device=True)
     pack.join([0, 1])
-    first = signature(pack, pack.batches.next_shape())
-    assert signature(taken(pack, 1), pack.batches.next_shape()) == first
+    first = signature(pack, pack.batches.shape())
+    assert signature(taken(pack, 1), pack.batches.shape()) == first
     taken(pack, 2)
-    assert signature(pack, pack.batches.next_shape()) != first
+    assert signature(pack, pack.batches.shape()) != first
     pack.keep(np.array([0]))
-    assert signature(pack, pack.batches.next_shape())[1:] != first[1:]
+    assert signature(pack, pack.batches.shape())[1:] != first[1:]
 
 
 @pytest.mark.parametrize("on_device", [False, True])
@@ -77,7 +76,7 @@ def test_a_network_freezes_as_it_was_before_the_step_whose_loss_was_not_finite(n
     matrix[40, 0] = torch.inf
     poisoned = replace(UNEQUAL[0], network=network, train_rows=np.array([*range(24), 40]), dropout=0.0)
     healthy = replace(UNEQUAL[1], network=network)
-    pack = PackState([poisoned, healthy], network, Data(matrix, TARGET), on_device=on_device)
+    pack = PackState([poisoned, healthy], network, resident(matrix, TARGET), on_device=on_device)
     pack.join([0, 1])
     before = []
     for _ in range(7):
@@ -103,7 +102,7 @@ def test_products_in_fp16_skip_a_step_whose_gradient_overflowed():
     """At a loss scale that overflows, weights stand still and the scale halves; once it fits they move."""
     own = job(epochs=50, lr=0.01)
     matrix, target = MATRIX.to(torch.float32), TARGET.to(torch.float32)
-    pack = PackState([own, replace(own, key=9)], SMALL_NETWORK, Data(matrix.half(), target, torch.float16))
+    pack = PackState([own, replace(own, key=9)], SMALL_NETWORK, resident(matrix.half(), target, torch.float16))
     pack.join([0, 1])
     pack.held["loss_scale"].copy_(torch.tensor([2.0**24, 2.0**8]))
     before = [t.detach().clone() for t in pack.tensors]
@@ -125,11 +124,11 @@ class Scarce:
         self.room, self.error, self.calls = room, error or torch.OutOfMemoryError("no more"), 0
         real = step_module.train_step
 
-        def step(pack, shape):
+        def step(pack, shape, batch=None):
             self.calls += 1
             if len(pack) > self.room and self.calls > 5:
                 raise self.error
-            real(pack, shape)
+            real(pack, shape, batch)
 
         monkeypatch.setattr(step_module, "train_step", step)
 
@@ -139,10 +138,10 @@ class Scarce:
 def test_a_pack_that_runs_out_of_memory_is_halved_and_loses_no_step(monkeypatch, network, room):
     """Five networks in the middle of their epochs: weights and scores are those of a machine with room for all."""
     jobs = [replace(own, network=network) for own in (*UNEQUAL, *(replace(u, key=u.key + 1) for u in UNEQUAL[:2]))]
-    expected = fit(jobs, Data(MATRIX, TARGET), watch=Watch(judge))
+    expected = fit(jobs, resident(MATRIX, TARGET), watch=Watch(judge))
     halved = []
     Scarce(monkeypatch, room)
-    found = fit(jobs, Data(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
+    found = fit(jobs, resident(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
     assert halved == ([3, 2, 1] if room == 1 else [3, 2])
     for own, oracle in zip(found, expected, strict=True):
         assert own.curve.stopped == oracle.curve.stopped
@@ -155,19 +154,19 @@ def test_one_network_that_does_not_fit_ends_in_a_sentence(monkeypatch):
     """There is nothing left to halve: what to lower is named."""
     Scarce(monkeypatch, 0, RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
     with pytest.raises(TrainingError, match=re.escape("lower [model] width or depth, or [train] batch_size (now 4)")):
-        fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+        fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
 
 
 def test_another_error_is_not_taken_for_want_of_memory(monkeypatch):
     """A mistake in the code keeps its name."""
     Scarce(monkeypatch, 0, RuntimeError("shapes do not agree"))
     with pytest.raises(RuntimeError, match="shapes do not agree"):
-        fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+        fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
 
 
 def test_a_pack_that_cannot_even_begin_begins_smaller(monkeypatch):
     """No room for three fresh networks, room for two."""
-    expected = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    expected = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     real, halved = PackState.join, []
 
     def join(pack, positions):
@@ -176,7 +175,7 @@ def test_a_pack_that_cannot_even_begin_begins_smaller(monkeypatch):
         real(pack, positions)
 
     monkeypatch.setattr(PackState, "join", join)
-    found = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
+    found = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge, on_halved=halved.append))
     assert halved == [2]
     for own, oracle in zip(found, expected, strict=True):
         for tensor, other in zip(own.tensors, oracle.tensors, strict=True):
@@ -185,7 +184,7 @@ def test_a_pack_that_cannot_even_begin_begins_smaller(monkeypatch):
 
 def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
     """Half as many until it fits; the scores are the same."""
-    expected = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    expected = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     real, asked = PackState.outputs, []
 
     def outputs(pack, places, rows, values_at_a_time):
@@ -195,6 +194,6 @@ def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
         return real(pack, places, rows, values_at_a_time)
 
     monkeypatch.setattr(PackState, "outputs", outputs)
-    found = fit(UNEQUAL, Data(MATRIX, TARGET), watch=Watch(judge))
+    found = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     assert asked[:3] == [1 << 22, 1 << 21, 1 << 20]
     assert [own.curve.valid.tolist() for own in found] == [own.curve.valid.tolist() for own in expected]

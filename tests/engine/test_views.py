@@ -9,19 +9,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SMALL_NETWORK, job, rows_and_target
+from builders import SMALL_NETWORK, job, resident, rows_and_target
 from torch import nn
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import fit
 from pipeline.engine.init import SCHEMES, expected_std
-from pipeline.engine.pack import Data
 from pipeline.engine.views import (
     heat_map,
     heat_maps,
     histograms,
-    initial_weights,
     input_weights,
+    redrawn_weights,
     rows_looked_at,
     tensor_facts,
     theory_of,
@@ -54,7 +53,7 @@ def tensors_of(network, **given):
 def untrained(network, *, dtype=torch.float64, product=None, key=0, train_rows=None):
     """The tensors of a job trained at a learning rate of 0, beside two others, and the rows that it trains on."""
     matrix, target = rows_and_target(inputs=network.inputs, dtype=dtype)
-    data = Data(matrix if product is None else matrix.to(product), target, product)
+    data = resident(matrix if product is None else matrix.to(product), target, product)
     own = np.arange(3, 17) if train_rows is None else train_rows
     mine = job(network=network, key=job_key(key, 1), train_rows=own, lr=0.0, epochs=1)
     others = [job(network=network, key=job_key(9, fold), lr=0.0, epochs=1) for fold in (0, 2)]
@@ -67,8 +66,8 @@ def test_the_redrawn_weights_are_those_that_training_began_with(network, init):
     """Bit for bit what a training without a learning rate leaves behind, in company; data-driven ones to rounding."""
     network = replace(network, init=init)
     tensors, mine, data = untrained(network)
-    rows = data.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
-    redrawn = initial_weights(network, mine.key, torch.float64, rows)
+    rows = data.source.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
+    redrawn = redrawn_weights(network, mine.key, torch.float64, rows)
     assert len(redrawn) == len(network.tensor_names)
     for name, found, kept in zip(network.trained, redrawn, tensors, strict=False):
         np.testing.assert_allclose(found, kept, rtol=1e-12 if init == "data_driven" else 0, err_msg=name)
@@ -78,9 +77,9 @@ def test_rows_that_products_see_in_half_precision_are_looked_at_in_it():
     """Weights in fp32, rows in bf16: unrounded rows would move the data-driven weights by a part in a thousand."""
     network = replace(SMALL_NETWORK, init="data_driven")
     tensors, mine, data = untrained(network, dtype=torch.float32, product=torch.bfloat16, key=4)
-    rows = data.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
+    rows = data.source.matrix[torch.from_numpy(rows_looked_at(mine.key, mine.train_rows))]
     assert rows.dtype == torch.bfloat16
-    for found, kept in zip(initial_weights(network, mine.key, torch.float32, rows), tensors, strict=True):
+    for found, kept in zip(redrawn_weights(network, mine.key, torch.float32, rows), tensors, strict=True):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, kept, rtol=1e-6)
 
@@ -109,7 +108,7 @@ def test_a_tensors_numbers_can_be_computed_by_hand():
 
 def test_every_trained_tensor_is_told_and_running_statistics_are_not():
     """Layer by layer in the order of the names: batch normalisation's mean and variance are no weights."""
-    tensors = initial_weights(NARROWING, job_key(0, 0), torch.float64)
+    tensors = redrawn_weights(NARROWING, job_key(0, 0), torch.float64)
     found = tensor_facts(NARROWING, tensors, tensors)
     assert [f"{fact.layer}.{fact.kind}" for fact in found] == list(NARROWING.trained)
     assert [fact.shape for fact in found] == list(NARROWING.trained.values())
@@ -133,7 +132,7 @@ def test_a_shortcuts_theory_is_of_its_own_shape():
     network = Network(300, (300, 200, 100), "relu", "pytorch", 0.01, skips=("", "", "product"))
     assert theory_of(network, "2.skip") == pytest.approx(1 / math.sqrt(300 * 3))
     assert theory_of(network, "2.weight") == pytest.approx(1 / math.sqrt(200 * 3))
-    drawn = dict(zip(network.tensor_names, initial_weights(network, job_key(0, 0), torch.float64), strict=True))
+    drawn = dict(zip(network.tensor_names, redrawn_weights(network, job_key(0, 0), torch.float64), strict=True))
     assert drawn["2.skip"].std() == pytest.approx(theory_of(network, "2.skip"), rel=0.02)
 
 
@@ -151,7 +150,7 @@ def test_dead_units_are_counted_before_and_after():
 def test_units_reach_what_plain_layers_reach():
     """nn.Linear and tanh, two hidden layers, weights four times as large afterwards; answers beyond 2.7 are flat."""
     network = replace(SMALL_NETWORK, activation="tanh")
-    before = initial_weights(network, job_key(0, 0), torch.float64)
+    before = redrawn_weights(network, job_key(0, 0), torch.float64)
     after = [4 * tensor for tensor in before]
     rows = 3 * rows_and_target()[0]
     found = unit_facts(network, before, after, rows)
@@ -209,7 +208,7 @@ def test_weights_that_are_all_alike_or_no_numbers_have_a_histogram(value):
 
 def test_matrices_have_histograms_and_single_rows_of_numbers_have_none():
     """Three weight matrices and a shortcut; biases and norms are too few."""
-    tensors = initial_weights(NARROWING, job_key(0, 0), torch.float64)
+    tensors = redrawn_weights(NARROWING, job_key(0, 0), torch.float64)
     found = histograms(NARROWING, tensors, tensors)
     assert [(h.layer, h.kind) for h in found] == [(0, "weight"), (1, "weight"), (1, "skip"), (2, "weight")]
 
@@ -237,7 +236,7 @@ def test_a_large_matrix_comes_in_means_over_blocks():
 def test_heat_maps_are_of_the_first_layer_and_the_largest_other():
     """30, then 12, 20 and 5 weights: layers 0 and 2; inputs have names in the first alone."""
     network = Network(inputs=10, hidden=(3, 4, 5), activation="relu", init="pytorch", init_scale=0.01)
-    tensors = initial_weights(network, job_key(0, 0), torch.float64)
+    tensors = redrawn_weights(network, job_key(0, 0), torch.float64)
     names = tuple(f"c{i}" for i in range(10))
     first, other = heat_maps(network, tensors, names)
     assert (first.layer, first.shape, first.inputs) == (0, (10, 3), names)
@@ -270,7 +269,7 @@ for value in pickle.load(sys.stdin.buffer):
     assert type(value).__module__ == "pipeline.facts", type(value)
 print("torch" in sys.modules)
 """
-    tensors = initial_weights(SMALL_NETWORK, job_key(0, 0), torch.float32)
+    tensors = redrawn_weights(SMALL_NETWORK, job_key(0, 0), torch.float32)
     values = [
         *tensor_facts(SMALL_NETWORK, tensors, tensors),
         *unit_facts(SMALL_NETWORK, tensors, tensors, rows_and_target(dtype=torch.float32)[0]),

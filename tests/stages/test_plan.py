@@ -5,7 +5,8 @@ from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, 
 
 from pipeline.settings import Range, Search, Train
 from pipeline.stages.assignments import Candidate, training_jobs
-from pipeline.stages.learners import build_blocks, limits_of, matrix_bytes
+from pipeline.stages.learners import build_blocks
+from pipeline.stages.limits import limits_of, matrix_bytes
 from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
 from pipeline.stages.train import train
@@ -52,6 +53,7 @@ def test_shared_rows_are_counted_as_they_will_lie_on_the_device():
     for precision, copy in (("fp64", 0), ("fp32", 0), ("bf16", 2)):
         blocks = build_blocks(DESIGN, [0, 1, 2], on_cpu(precision))
         size = blocks.matrix.nbytes + blocks.target.nbytes + copy * blocks.matrix.numel()
+        assert (blocks.source.matrix is not blocks.matrix) == bool(copy)
         assert matrix_bytes(DESIGN, [0, 1, 2], precision) == size
 
 

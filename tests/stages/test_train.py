@@ -9,12 +9,13 @@ import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from torch import nn
 
+from pipeline.engine.mapped import mapped_rows
 from pipeline.engine.sources import Resident, Streamed
 from pipeline.errors import TrainingError
 from pipeline.runtime import NoCheckpoint, Room
 from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.assignments import Candidate, network_of, with_values
-from pipeline.stages.learners import build_blocks, outputs_of
+from pipeline.stages.learners import PRODUCTS, build_blocks, outputs_of
 from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
@@ -259,10 +260,13 @@ def test_rows_that_do_not_fit_into_memory_give_the_same_bits(precision, tmp_path
     small = on_cpu(precision, room=Room(device=0, host=0, folder=str(tmp_path)))
     expected = build_blocks(DESIGN, range(4), on_cpu(precision))
     fitted = trained(runtime=on_cpu(precision))
+    files = []
+    monkeypatch.setattr("pipeline.engine.mapped.mapped_rows", lambda *asked: files.append(asked) or mapped_rows(*asked))
     monkeypatch.setattr("pipeline.stages.learners.ROWS_AT_A_TIME", 7)
     found = build_blocks(DESIGN, range(4), small)
     assert (type(expected.source), type(found.source)) == (Resident, Streamed)
-    assert expected.source.dtype == found.source.dtype
+    assert expected.source.dtype == found.source.dtype == PRODUCTS.get(precision, found.matrix.dtype)
+    assert files == [(len(found.matrix), len(DESIGN.columns), found.matrix.dtype, str(tmp_path))]
     assert torch.equal(found.matrix, expected.matrix)
     assert torch.equal(found.target.nan_to_num(), expected.target.nan_to_num())
     monkeypatch.setattr("pipeline.stages.learners.ROWS_AT_A_TIME", 1024)

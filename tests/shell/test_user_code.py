@@ -1,0 +1,253 @@
+"""The user's loss and network as whole commands: trained, keyed by their source, and every fault of theirs a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline import usercode
+from pipeline.digests import user_code
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.shell.conftest import Project
+
+IDEAS = '''\
+from torch import nn
+from weighing import weighed
+
+
+def loss(outputs, targets):
+    """Errors above the target cost more."""
+    return weighed(outputs - targets)
+
+
+def build(inputs, outputs, width=4):
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
+'''
+WEIGHING = """\
+import torch
+
+
+def weighed(error):
+    return torch.where(error > 0, 1.5 * error, error).square()
+"""
+LOSS = ("--set", "train.custom_loss=competitions/ideas.py:loss")
+NETWORK = ("--set", "model.custom=competitions/ideas.py:build")
+
+
+@pytest.fixture
+def ideas(project: Project) -> Iterator[Project]:
+    """A project with a file of ideas and one beside it that it imports."""
+    (project.root / "competitions" / "ideas.py").write_text(IDEAS)
+    (project.root / "competitions" / "weighing.py").write_text(WEIGHING)
+    yield project
+    usercode.forget()
+    usercode.FINDER.roots.clear()
+
+
+def edit(project: Project, name: str, old: str, new: str) -> None:
+    """Replace a text in a file of ideas."""
+    file = project.root / "competitions" / name
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def loads(project: Project) -> list[str]:
+    """What was published of the out-of-fold predictions."""
+    return (project.models / "oof.csv").read_text().splitlines()
+
+
+# --- what a key is made of
+
+
+def test_a_functions_digest_is_of_its_file_and_of_all_that_it_imports(ideas: Project) -> None:
+    """By file, from the project's folder; the libraries with their versions; Python's own modules count as nothing."""
+    import torch
+
+    code, libraries = user_code(["competitions/ideas.py:loss"])
+    assert set(code) == {"competitions/ideas.py", "competitions/weighing.py"}
+    assert libraries == {"torch": torch.__version__}
+    edit(ideas, "weighing.py", "import torch", "import random\nimport torch\nfrom pipeline.errors import PipelineError")
+    code, libraries = user_code(["competitions/ideas.py:loss"])
+    assert set(code) == {"competitions/ideas.py", "competitions/weighing.py", "pipeline.errors"}
+    assert set(libraries) == {"torch"}
+
+
+@pytest.mark.parametrize(
+    "line", ["from .lower import f", "from . import lower", "import competitions.lower", "from inside.deep import g"]
+)
+def test_relative_imports_packages_and_folders_are_followed(ideas: Project, line: str) -> None:
+    """As Python follows them."""
+    folder = ideas.root / "competitions"
+    (folder / "lower.py").write_text("def f(): ...\n")
+    (folder / "inside").mkdir()
+    (folder / "inside" / "__init__.py").write_text("from competitions import lower\n")
+    (folder / "inside" / "deep.py").write_text("g = 1\n")
+    edit(ideas, "ideas.py", "from weighing", f"{line}\nfrom weighing")
+    assert "competitions/lower.py" in user_code(["competitions/ideas.py:loss"])[0]
+    usercode.load("competitions/ideas.py:loss")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("1.5", "1.6", True),
+        ("import torch", "# a comment\nimport torch", False),
+        ("def weighed(error):\n", 'def weighed(error):\n    """Doc."""\n', False),
+    ],
+)
+def test_what_a_module_does_counts_and_what_it_says_does_not(ideas: Project, old: str, new: str, changes: bool) -> None:
+    """As for our own modules."""
+    before = user_code(["competitions/ideas.py:loss"])
+    edit(ideas, "weighing.py", old, new)
+    assert (user_code(["competitions/ideas.py:loss"]) != before) == changes
+
+
+def test_an_installed_library_counts_by_its_version(ideas: Project) -> None:
+    """Its files are not looked at; one that is not installed is found missing when it is imported."""
+    from importlib.metadata import version
+
+    assert user_code(["sklearn.metrics:r2_score"]) == ({}, {"sklearn": version("scikit-learn")})
+    edit(ideas, "weighing.py", "import torch", "import torch, no_such_library, _pytest")
+    assert user_code(["competitions/ideas.py:loss"])[1] == {
+        "_pytest": version("pytest"),
+        "no_such_library": "of unknown version",
+        "torch": version("torch"),
+    }
+
+
+def test_digests_run_no_line_of_the_users(ideas: Project) -> None:
+    """`status` works on a file that would end the program."""
+    edit(ideas, "ideas.py", "from torch import nn", "from torch import nn\nraise SystemExit(9)")
+    assert "never computed" in ideas.must("status", *LOSS)
+    assert "train will be computed" in ideas.must("explain", "train", *LOSS)
+
+
+def test_a_file_that_is_no_python_is_said_by_every_command(ideas: Project) -> None:
+    """With file and line, exit code 2, nothing written."""
+    edit(ideas, "weighing.py", "def weighed(error):", "def weighed(error:")
+    for command in ("status", "train"):
+        code, _, err = ideas.run(command, *LOSS)
+        assert (code, err) == (2, "error: competitions/weighing.py:4: not valid Python: '(' was never closed\n")
+    with pytest.raises(ConfigError, match="no file competitions/gone.py"):
+        user_code(["competitions/gone.py:loss"])
+
+
+# --- trained
+
+
+def test_a_loss_of_the_users_is_trained_with_and_keyed_by_its_source(ideas: Project) -> None:
+    """Other weights than with mse; the same again from the cache; an edit of what it imports retrains and is named."""
+    ideas.must("evaluate")
+    plain = loads(ideas)
+    ideas.must("evaluate", *LOSS)
+    weighed = loads(ideas)
+    assert weighed != plain
+    assert "train       cached" in ideas.must("evaluate", *LOSS)
+    edit(ideas, "weighing.py", "1.5", "9.5")
+    assert "train       stale     code competitions/weighing.py changed" in ideas.must("status", *LOSS)
+    assert "  - code competitions/weighing.py changed" in ideas.must("explain", "train", *LOSS)
+    assert "preprocess  fresh" in ideas.must("status", *LOSS)
+    ideas.must("evaluate", *LOSS)
+    assert loads(ideas) not in (weighed, plain)
+
+
+def test_a_loss_that_is_ours_under_another_name_gives_our_scores(ideas: Project) -> None:
+    """A square written by the user trains to what mse trains to."""
+    edit(ideas, "ideas.py", "weighed(outputs - targets)", "(outputs - targets).square()")
+    ideas.must("evaluate")
+    ours = loads(ideas)
+    ideas.must("evaluate", *LOSS)
+    assert loads(ideas) == ours
+
+
+def test_a_network_of_the_users_goes_all_the_way(ideas: Project) -> None:
+    """Trained, scored, submitted, reported, and the stored weights predict the submission byte for byte."""
+    options = NETWORK
+    out = ideas.must("submit", *options)
+    assert "6 networks" in out
+    metrics = json.loads((ideas.reports / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"custom"}
+    ideas.must("report", *options)
+    ideas.must("predict", "--input", str(ideas.raw / "test.csv"), "--output", "again.csv", *options)
+    assert Path("again.csv").read_bytes() == (ideas.reports / "submission.csv").read_bytes()
+
+
+def test_options_of_a_network_are_read_from_the_config(ideas: Project) -> None:
+    """A table of its own, in the key, shown by `config show`; a keyword that it does not know is said."""
+    ideas.config.write_text(
+        ideas.config.read_text().replace(
+            "[train]", 'custom = "competitions/ideas.py:build"\n[model.options]\nwidth = 3\n[train]'
+        )
+    )
+    assert 'model.options = {"width": 3}' in ideas.must("config", "show")
+    ideas.must("train")
+    ideas.config.write_text(ideas.config.read_text().replace("width = 3", "widht = 3"))
+    assert "config model.options was {'width': 3}, is {'widht': 3}" in ideas.must("explain", "train")
+    code, _, err = ideas.run("train")
+    assert code == 2
+    assert "unexpected keyword argument 'widht'" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("train.custom_loss=competitions/ideas.py:los",),
+         "competitions/ideas.py:los: competitions.ideas has no function 'los'; did you mean 'loss'?"),
+        (("train.custom_loss=competitions/idea.py:loss",),
+         "competitions/idea.py:loss: no file competitions/idea.py; did you mean competitions/ideas.py?"),
+        (("train.custom_loss=competitions/ideas.py:loss", "train.loss_parameter=2"),
+         "train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave it "
+         "out"),
+        (("train.custom_loss=loss",), "--set train.custom_loss: train.custom_loss = 'loss': string should match pattern"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_config_is_a_sentence(ideas: Project, options: tuple[str, ...], said: str) -> None:
+    """Exit code 2 and no traceback."""
+    code, _, err = ideas.run("train", *(word for option in options for word in ("--set", option)))
+    assert code == 2
+    assert err.startswith(f"error: {said}")
+
+
+def test_a_loss_that_fails_while_it_trains_is_a_sentence(ideas: Project) -> None:
+    """It passed the probe, which has seven rows, and fails on a whole batch: file, line and reason, no traceback."""
+    edit(ideas, "weighing.py", "    return torch", "    assert error.shape[1] < 20, 'too many'\n    return torch")
+    code, _, err = ideas.run("train", *LOSS)
+    assert code == 2
+    assert err == (
+        "error: train.custom_loss = 'competitions/ideas.py:loss' failed: competitions/weighing.py:5: AssertionError: "
+        "too many\n"
+    )
+
+
+def test_a_file_edited_while_it_trains_leaves_no_result(ideas: Project) -> None:
+    """The key no longer says what was computed."""
+    edit(
+        ideas,
+        "weighing.py",
+        "def weighed",
+        "from pathlib import Path\nhere = Path('competitions/weighing.py')\n"
+        "here.write_text(here.read_text().replace('1.5', '2.5'))\ndef weighed",
+    )
+    code, _, err = ideas.run("train", *LOSS)
+    assert code == 2
+    assert "competitions/weighing.py changed while train ran, so its result was not stored" in err
+
+
+def test_a_sweep_trains_with_the_users_functions(ideas: Project) -> None:
+    """And is another study when they change."""
+    options = (*LOSS, *NETWORK, "--trials", "1", "--set", "train.epochs=1")
+    ideas.must("search", *options)
+    studies = len(list(ideas.models.glob("study-*.journal")))
+    edit(ideas, "weighing.py", "1.5", "2.5")
+    ideas.must("search", *options)
+    assert len(list(ideas.models.glob("study-*.journal"))) == studies + 1
+    code, _, err = ideas.run("search", "--set", 'search.space={"train.custom_loss"={choice=["a:b"]}}')
+    assert code == 2
+    assert "unknown key 'train.custom_loss'" in err

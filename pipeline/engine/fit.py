@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -32,11 +32,13 @@ class Fitted:
     """One trained network: tensors without the model axis, in the order of its network's names.
 
     failure: what was wrong where its loss was not finite; the tensors then are those of an earlier epoch, or the first.
+    narrowed_to: how many networks trained side by side after memory had run out; 0 where it never did.
     """
 
     tensors: tuple[Singles, ...]
     curve: Curve
     failure: Failure | None = None
+    narrowed_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Watch:
 
     judge: scores a job's outputs after each of its epochs; None trains to the end without a look.
     train_curve_points: at about this many epochs the training rows are scored too.
-    prune: says after epochs which jobs are to be given up. on_halved: how many networks go on side by side after memory
-    ran out.
+    prune: says after epochs which jobs are to be given up. on_halved: told how many networks go on side by side after
+    memory ran out.
     """
 
     judge: Judge | None = None
@@ -88,7 +90,8 @@ def fit(
         if checkpoint.due() and training.pack:
             checkpoint.save(training.saved())
     training.step_of.release()
-    return [training.results[position] for position in range(len(jobs))]
+    narrowed_to = 0 if training.slots == (slots or len(jobs)) else training.slots
+    return [replace(training.results[position], narrowed_to=narrowed_to) for position in range(len(jobs))]
 
 
 class _Training:

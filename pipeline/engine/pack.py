@@ -63,6 +63,7 @@ class PackState:
         self.running: list[Tensor] = []
         self.optimizer: PackedOptimizer | None = None
         self.gradients: PackedGradients | None = None
+        self.company = 0  # counts who was here, since what is remembered of one company is of no use to the next
         self.any_frozen = False  # whether some network came to a loss that is not finite; a device does not tell
         self.batches = BatchPlan([], np.zeros(0, dtype=np.int64), self.device, on_device=on_device)
 
@@ -206,6 +207,7 @@ class PackState:
 
     def _describe(self, steps: Integers) -> None:
         """What follows from which networks are here and how far they are."""
+        self.company += 1
         jobs = self.own()
         self.batches = BatchPlan(jobs, steps, self.device, on_device=self.on_device)
         trained, running = list(self.network.trained), list(self.network.running)

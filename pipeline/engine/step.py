@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.engine.rows import BatchPlan, Shape
 
 DROPOUT = 3  # purpose in a job's stream of draws
-SCRATCH = 3  # tensors as large as the widest that an update written out takes at most
+SCRATCH = 7  # tensors as large as the widest that an update written out takes at most
 
 
 class Step:
@@ -132,7 +132,7 @@ def signature(pack: PackState, shape: Shape) -> tuple[object, ...]:
     assert pack.optimizer is not None
     assert pack.gradients is not None
     places = (*pack.held.values(), *pack.tensors, pack.batches.device_steps, pack.loss_parameters)
-    return shape, len(pack), pack.optimizer.graph, pack.gradients.graph, tuple(t.data_ptr() for t in places)
+    return pack.company, shape, pack.optimizer.graph, pack.gradients.graph, tuple(t.data_ptr() for t in places)
 
 
 def _mean(rows: Tensor, present: Tensor | None) -> Tensor:

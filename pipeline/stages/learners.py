@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline.engine.sources import Resident, Streamed
     from pipeline.runtime import Runtime
@@ -74,6 +75,17 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
         own = to_network(design.target_states[fold], design.target)
         target[first : first + len(own)] = torch.from_numpy(own)
     return Blocks(matrix, target, start, total, choose_source(matrix, device, runtime.room.device, product))
+
+
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """While networks train: whether a GPU may round the operands of fp32 products to TF32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def data_of(blocks: Blocks, precision: str) -> Data:

@@ -18,7 +18,7 @@ from pipeline.engine.fit import Watch, fit
 from pipeline.engine.packing import plan_packs
 from pipeline.runtime import Part, Runtime
 from pipeline.stages.assignments import assignment_of
-from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of
+from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
 from pipeline.stages.limits import limits_of
 from pipeline.tables import Design
 from pipeline.tabular.metrics import loss
@@ -141,7 +141,8 @@ class PackWork:
         used = self.at_hand or self._build(shared, compute)
         judge = Judge(shared, self.metric, self.jobs, used.blocks.start)
         watch = Watch(judge, TRAIN_CURVE_POINTS, on_epochs)
-        return fit(used.assignments, used.data, watch=watch, slots=self.slots, checkpoint=checkpoint)
+        with products_in(compute.precision):
+            return fit(used.assignments, used.data, watch=watch, slots=self.slots, checkpoint=checkpoint)
 
     def _build(self, design: Design, compute: Compute) -> AtHand:
         blocks, data = _BUILT.of(design, tuple(sorted({job.fold for job in self.jobs})), compute)

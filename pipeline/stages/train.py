@@ -56,6 +56,7 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     notices = [*_started(start, jobs), *_failed(design, candidate, jobs, fitted)]
+    notices += _narrowed(fitted)
     notices += _longer_refit(jobs, fitted, candidate.train, K)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
@@ -123,6 +124,18 @@ def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: S
         raise TrainingError(report_of(useless, len(jobs)))
     kinds = kinds_of([case for case, _ in cases])
     return [Notice("training", f"{text}; the best weights from before were kept", count) for text, count in kinds]
+
+
+def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:
+    """Say that memory ran out, and how to have it so from the beginning."""
+    found = [result.narrowed_to for result in fitted if result.narrowed_to]
+    if not found:
+        return []
+    text = (
+        f"memory ran out, so at most {min(found)} networks trained side by side from then on, with the same results; "
+        f"train.pack_size = {min(found)} begins so"
+    )
+    return [Notice("training", text, len(found))]
 
 
 def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:

@@ -203,8 +203,8 @@ def test_options_of_a_network_are_read_from_the_config(ideas: Project) -> None:
         (("train.custom_loss=competitions/idea.py:loss",),
          "competitions/idea.py:loss: no file competitions/idea.py; did you mean competitions/ideas.py?"),
         (("train.custom_loss=competitions/ideas.py:loss", "train.loss_parameter=2"),
-         "train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave it "
-         "out"),
+         ("train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave it "
+         "out")),
         (("train.custom_loss=loss",), "--set train.custom_loss: train.custom_loss = 'loss': string should match pattern"),
     ],
 )  # fmt: skip

@@ -167,7 +167,7 @@ def test_a_training_begins_with_a_file_and_is_keyed_by_its_content(project: Proj
 
 
 def test_a_file_that_changes_while_it_trains_leaves_no_result(project: Project) -> None:
-    """The key no longer says what networks began with. (A loss that writes to it stands in for another process.)"""
+    """The key no longer says what networks began with. (A loss that writes to it stands in for another process.)."""
     project.must("export", "old.npz", *FAST)
     Path("meddling.py").write_text(
         "from pathlib import Path\nPath('old.npz').write_bytes(b'')\n"

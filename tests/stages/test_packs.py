@@ -5,17 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.engine import step
 from pipeline.engine.packing import Pack
 from pipeline.runtime import NoCheckpoint, in_this_process
 from pipeline.settings import Model, Train
 from pipeline.stages import packs as module
 from pipeline.stages.assignments import Candidate
-from pipeline.stages.learners import build_blocks
+from pipeline.stages.learners import build_blocks, products_in
 from pipeline.stages.packs import Judge, PackWork, cut, fit_networks, weight_of
+from pipeline.stages.train import train
 from pipeline.tables import Compute, Job, Network
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
@@ -195,3 +198,35 @@ def test_early_leavers_count_in_full_once_their_pack_is_finished():
     )
     fitted(candidates=(candidate,), on_progress=lambda *values: told.append(values))
     assert told[-1][:2] == (72, 72)
+
+
+def test_want_of_memory_is_told_with_the_setting_that_begins_so(monkeypatch):
+    """Six networks where there is room for two: the same weights, and a notice that names train.pack_size."""
+    real, expected = step.train_step, fitted()
+
+    def scarce(pack, *rest):
+        if len(pack) > 2:
+            raise torch.OutOfMemoryError("no more")
+        real(pack, *rest)
+
+    monkeypatch.setattr(step, "train_step", scarce)
+    found = fitted()
+    assert {result.narrowed_to for result in found} == {2}
+    for ours, theirs in zip(found, expected, strict=True):
+        for tensor, oracle in zip(ours.tensors, theirs.tensors, strict=True):
+            np.testing.assert_allclose(tensor, oracle, rtol=1e-4, atol=1e-5)
+    fits = train(DESIGN, model=SMALL_MODEL, train=SHORT_TRAINING, metric="rmse", runtime=on_cpu())
+    assert [n.text for n in fits.notices if "memory ran out" in n.text] == [
+        (
+            "memory ran out, so at most 2 networks trained side by side from then on, with the same results; "
+            "train.pack_size = 2 begins so"
+        )
+    ]
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("tf32", "high"), ("fp32", "highest"), ("bf16", "highest")])
+def test_only_tf32_lets_products_be_rounded_and_only_while_networks_train(precision, expected):
+    """Predictions afterwards are in full precision again."""
+    with products_in(precision):
+        assert torch.get_float32_matmul_precision() == expected
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -89,7 +89,7 @@ def resolve_compute(device: str, threads: int, precision: str) -> Compute:
             f"train.precision = {precision!r} is for GPUs and the device is {device}; use auto, bf16 or fp32"
         )
     threads = threads or available_cores()
-    return Compute(device, threads, precision, cache_class(threads) if device == "cpu" else 0)
+    return Compute(device, threads, precision, cache=cache_class(threads) if device == "cpu" else 0)
 
 
 def _has_native_bf16(device: str) -> bool:

@@ -36,7 +36,7 @@ class Circumstances:
 
     is_judged: networks are scored after each epoch; train_curve_points: and after so many on their training rows.
     is_saved: checkpoints are made. is_pruned: networks may be given up in the middle of others. is_captured: a step is
-    a CUDA graph, whose memory nothing else may use.
+    a CUDA graph, whose memory nothing else may use. is_streamed: rows come from elsewhere, a batch ahead.
     """
 
     precision: Precision
@@ -46,6 +46,7 @@ class Circumstances:
     is_saved: bool = False
     is_pruned: bool = False
     is_captured: bool = False
+    is_streamed: bool = False
 
     def may_leave(self, jobs: Sequence[Assignment]) -> bool:
         """Whether a network may leave after any of its epochs."""
@@ -151,7 +152,12 @@ def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumst
         scratch = SCRATCH * count * max(map(math.prod, network.trained.values())) * at.precision.weights.itemsize
     elif jobs[0].rule.kind not in KERNELS:
         scratch = rehearsal.update(own, network, at.precision)
-    return dict(rehearsal.step(own, network, batch_rows(jobs), at.precision, scratch))
+    found = dict(rehearsal.step(own, network, batch_rows(jobs), at.precision, scratch))
+    if at.is_streamed:
+        # the next batch, and on a GPU one more, where a captured step finds its own
+        batch = count * batch_rows(jobs) * network.inputs * at.precision.rows.itemsize
+        found["rows on their way"] = (2 if at.is_captured else 1) * batch
+    return found
 
 
 def _scoring(

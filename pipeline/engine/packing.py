@@ -98,8 +98,8 @@ class Pack:
     network: Network
     positions: tuple[int, ...]
     slots: int
-    most: int
-    by: Literal["pack_size", "cache", "memory"]
+    most: int = 0
+    by: Literal["pack_size", "cache", "memory"] = "pack_size"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,12 @@ GPU_RESERVE = 1 << 30  # bytes for what no tensor of ours holds: workspaces of c
 SHARE_OF_GPU = 0.9  # of what is free beyond that: the allocator's blocks are not all of use
 
 
-def limits_of(runtime: Runtime, pack_size: int, *, still_to_come: int = 0) -> Limits:
-    """Those of each process that trains. still_to_come: bytes that its device will hold before packs are trained."""
+def limits_of(runtime: Runtime, pack_size: int, *, is_streamed: bool = False, still_to_come: int = 0) -> Limits:
+    """Those of each process that trains.
+
+    is_streamed: whether rows come from elsewhere. still_to_come: bytes that its device will hold before packs are
+    trained.
+    """
     compute = runtime.compute
     device = torch.device(compute.device)
     on_gpu = device.type != "cpu"
@@ -37,6 +41,7 @@ def limits_of(runtime: Runtime, pack_size: int, *, still_to_come: int = 0) -> Li
             train_curve_points=TRAIN_CURVE_POINTS,
             is_saved=True,
             is_captured=on_gpu,
+            is_streamed=is_streamed,
         ),
         memory=memory,
         cache=(compute.cache << 20) * compute.threads,
@@ -46,8 +51,7 @@ def limits_of(runtime: Runtime, pack_size: int, *, still_to_come: int = 0) -> Li
 
 
 def matrix_bytes(design: Design, folds: Sequence[int], precision: str) -> int:
-    """What the rows of these folds take on the device, shared by all packs."""
+    """What the rows of these folds take as batches are made of them, shared by all packs."""
     blocks = len({(id(design.states[fold]), design.target_states[fold]) for fold in folds})
-    weights, product = DTYPES[precision], PRODUCTS.get(precision)
-    size = weights.itemsize + (0 if product is None else product.itemsize)
-    return blocks * len(design.rows.numeric) * (len(design.columns) * size + weights.itemsize)
+    rows = PRODUCTS.get(precision, DTYPES[precision])
+    return blocks * len(design.rows.numeric) * len(design.columns) * rows.itemsize

@@ -16,6 +16,7 @@ import torch
 
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.packing import plan_packs
+from pipeline.engine.sources import Streamed
 from pipeline.runtime import Part, Runtime
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
@@ -51,8 +52,9 @@ def fit_networks(
     at_hand = AtHand(
         assignments_for(design, candidates, jobs, blocks.start), data_of(blocks, compute.precision), blocks
     )
-    planned = plan_packs(at_hand.assignments, limits_of(runtime, candidates[0].train.pack_size))
-    packs = cut(planned, compute.shares)
+    is_streamed = isinstance(blocks.source, Streamed)
+    limits = limits_of(runtime, candidates[0].train.pack_size, is_streamed=is_streamed)
+    packs = cut(plan_packs(at_hand.assignments, limits), compute.shares)
     parts = []
     for number, pack in enumerate(packs):
         work = PackWork(tuple(candidates), tuple(jobs[p] for p in pack.positions), pack.slots, metric)

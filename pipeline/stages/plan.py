@@ -30,6 +30,12 @@ def explained(
     """The packs that these jobs would be trained in. Raises ConfigError for settings that do not go together."""
     folds = sorted({job.fold for job in jobs})
     assignments = assignments_for(design, candidates, jobs, dict.fromkeys(folds, 0))
-    waiting = min(matrix_bytes(design, folds, runtime.compute.precision), runtime.room.device)
-    limits = limits_of(runtime, candidates[0].train.pack_size, still_to_come=waiting)
+    rows = matrix_bytes(design, folds, runtime.compute.precision)
+    is_streamed = rows > runtime.room.device
+    limits = limits_of(
+        runtime,
+        candidates[0].train.pack_size,
+        is_streamed=is_streamed,
+        still_to_come=0 if is_streamed else rows,
+    )
     return explanations(assignments, cut(plan_packs(assignments, limits), runtime.compute.shares), limits)

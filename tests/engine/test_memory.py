@@ -152,6 +152,9 @@ def test_circumstances_add_what_they_add():
     scored = found(on_gpu=True, is_captured=True)["networks are scored"]
     assert scored == plain["networks are scored"] + step
     assert "a network leaves" in found(is_pruned=True)
+    batch = 4 * 64 * 60 * 4
+    assert found(is_streamed=True)["a step"] - plain["a step"] == batch
+    assert found(is_streamed=True, is_captured=True)["a step"] - plain["a step"] == 2 * batch
     assert "a network leaves" not in plain
 
 

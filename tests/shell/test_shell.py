@@ -131,8 +131,8 @@ def test_a_torn_journal_is_healed_and_its_whole_lines_are_kept(tmp_path: Path) -
 def test_threads_and_device_are_resolved_before_they_enter_a_key() -> None:
     """0 threads are the cores this process may use; a given number stays."""
     cores = available_cores()
-    assert resolve_compute("cpu", 0, "fp32") == Compute("cpu", cores, "fp32", cache_class(cores))
-    assert resolve_compute("cpu", 7, "fp64") == Compute("cpu", 7, "fp64", cache_class(7))
+    assert resolve_compute("cpu", 0, "fp32") == Compute("cpu", cores, "fp32", cache=cache_class(cores))
+    assert resolve_compute("cpu", 7, "fp64") == Compute("cpu", 7, "fp64", cache=cache_class(7))
 
 
 def test_the_cache_that_packs_are_planned_for_is_in_the_key_of_what_is_trained_on_a_cpu() -> None:
@@ -140,7 +140,7 @@ def test_the_cache_that_packs_are_planned_for_is_in_the_key_of_what_is_trained_o
 
     def keys(device: str, stage: str) -> set[str]:
         table = {**STAGES, "search": SEARCH}
-        found = (Compute(device, 2, "fp32", cache) for cache in (8, 16))
+        found = (Compute(device, 2, "fp32", cache=cache) for cache in (8, 16))
         return {key_of(key_parts(stage, table[stage], BASE, {}, compute)) for compute in found}
 
     assert len(keys("cpu", "train")) == 2

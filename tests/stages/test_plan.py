@@ -1,9 +1,16 @@
 """A training's plan, told beforehand."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 
+from pipeline.engine.packing import Limits
+from pipeline.engine.sources import Streamed
+from pipeline.runtime import Room, Runtime
 from pipeline.settings import Range, Search, Train
+from pipeline.stages import plan
 from pipeline.stages.assignments import Candidate, training_jobs
 from pipeline.stages.learners import build_blocks
 from pipeline.stages.limits import limits_of, matrix_bytes
@@ -48,19 +55,30 @@ def test_an_example_of_a_batch_begins_with_the_configuration_as_it_stands():
     assert found == examples(BASE, search)
 
 
-def test_shared_rows_are_counted_as_they_will_lie_on_the_device():
-    """A block for each fold of statistics, the target, and a copy in bf16 where products are made in it."""
-    for precision, copy in (("fp64", 0), ("fp32", 0), ("bf16", 2)):
-        blocks = build_blocks(DESIGN, [0, 1, 2], on_cpu(precision))
-        size = blocks.matrix.nbytes + blocks.target.nbytes + copy * blocks.matrix.numel()
-        assert (blocks.source.matrix is not blocks.matrix) == bool(copy)
-        assert matrix_bytes(DESIGN, [0, 1, 2], precision) == size
+@pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])
+def test_shared_rows_are_counted_as_they_lie_on_the_device(precision):
+    """A block for each fold of statistics, in the precision of products."""
+    blocks = build_blocks(DESIGN, [0, 1, 2], on_cpu(precision))
+    assert matrix_bytes(DESIGN, [0, 1, 2], precision) == blocks.source.matrix.nbytes
+
+
+@pytest.mark.parametrize(("room", "streams"), [(10**9, False), (10, True)])
+def test_rows_that_find_no_room_stream_in_the_plan_as_in_the_training(room, streams, monkeypatch):
+    """Then a batch is on its way while another one is used."""
+    planned: list[Limits] = []
+    monkeypatch.setattr(plan, "explanations", lambda _jobs, _packs, limits: planned.append(limits))
+    runtime = on_cpu("fp64", room=Room(room))
+    explained(DESIGN, [BASE], trial_jobs(DESIGN, 1, 0), runtime)
+    assert planned[0].circumstances.is_streamed == streams
+    assert isinstance(build_blocks(DESIGN, [0, 1, 2], runtime).source, Streamed) == streams
 
 
 def test_limits_of_a_cpu_are_what_is_lent():
-    """Cache in MiB for each thread, memory in bytes; a checkpoint will be made."""
+    """Cache in MiB for each thread; memory in bytes, shared by all processes; a checkpoint will be made."""
     runtime = on_cpu("bf16", memory=1 << 33)
     limits = limits_of(runtime, 7)
+    shared = Runtime(replace(runtime.compute, shares=4, cache=16, threads=2), memory=1 << 33)
+    assert (limits_of(shared, 0).memory, limits_of(shared, 0).cache) == (1 << 31, 32 << 20)
     assert (limits.memory, limits.threads, limits.pack_size) == (1 << 33, 1, 7)
     assert limits.circumstances.is_saved
     assert not limits.circumstances.on_gpu

@@ -129,3 +129,4 @@ class Runtime:
     keep: Keep = compute_always
     room: Room = ANY_ROOM
     spread: Spread = in_this_process
+    memory: int = 0  # bytes of the computer's memory that may be used; 0: not known

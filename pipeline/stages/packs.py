@@ -16,9 +16,11 @@ import torch
 
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.packing import plan_packs
+from pipeline.engine.sources import Streamed
 from pipeline.runtime import Part
 from pipeline.stages.assignments import assignment_of
-from pipeline.stages.learners import build_blocks, data_of, products_in
+from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
+from pipeline.stages.limits import limits_of
 from pipeline.tables import Design
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Compute, Floats, Integers, Job
-
-TRAIN_CURVE_POINTS = 25
 
 
 def fit_networks(
@@ -52,9 +52,9 @@ def fit_networks(
     at_hand = AtHand(
         assignments_for(design, candidates, jobs, blocks.start), data_of(blocks, compute.precision), blocks
     )
-    on_gpu = torch.device(compute.device).type != "cpu"
-    planned = plan_packs(at_hand.assignments, on_gpu=on_gpu, pack_size=candidates[0].train.pack_size)
-    packs = cut(planned, compute.shares)
+    is_streamed = isinstance(blocks.source, Streamed)
+    limits = limits_of(runtime, candidates[0].train.pack_size, is_streamed=is_streamed)
+    packs = cut(plan_packs(at_hand.assignments, limits), compute.shares)
     parts = []
     for number, pack in enumerate(packs):
         work = PackWork(tuple(candidates), tuple(jobs[p] for p in pack.positions), pack.slots, metric)

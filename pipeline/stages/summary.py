@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.engine.packing import COPIES
 from pipeline.engine.views import theory_of
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.learners import DTYPES
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Model, Train
     from pipeline.tables import Compute, Design, Network, Winner
 
+COPIES = 5  # of what is trained: itself, gradients, two moments, best weights; for all else see --explain-packs
 CONSTANTS = {"scale": "1", "shift": "0", "bias": "0"}  # where tensors start that are not drawn
 
 

@@ -115,12 +115,6 @@ def forget() -> None:
         FINDER.files.clear()
 
 
-def refresh() -> None:
-    """Forget what was imported if one of its files is another one now: for a process that outlives a command."""
-    if any(_stamp(file) != stamp for file, stamp in FINDER.files.items()):
-        forget()
-
-
 @contextlib.contextmanager
 def blamed(what: str) -> Iterator[None]:
     """What fails inside is the fault of a function of the user's: ConfigError, which begins with `what`.
@@ -173,7 +167,7 @@ class _Finder(MetaPathFinder):
     def __init__(self) -> None:
         self.roots: list[Path] = []
         self.found: set[str] = set()
-        self.files: dict[Path, tuple[int, ...]] = {}  # as they were when they were imported
+        self.files: set[Path] = set()
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The spec of a module of the user's, else None."""
@@ -191,7 +185,7 @@ class _Finder(MetaPathFinder):
     def spec(self, name: str, file: Path) -> ModuleSpec | None:
         """How a module is made of a file of the user's."""
         self.found.add(name)
-        self.files[file.resolve()] = _stamp(file)
+        self.files.add(file.resolve())
         inside = [str(file.parent)] if file.name == "__init__.py" else None
         loader = _FromSource(name, str(file))
         return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inside)
@@ -199,13 +193,6 @@ class _Finder(MetaPathFinder):
 
 FINDER = _Finder()
 _IMPORTING = threading.RLock()  # a worker may train packs in several threads
-
-
-def _stamp(file: Path) -> tuple[int, ...]:
-    if not file.exists():
-        return ()
-    found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _executed(name: str, place: Place) -> ModuleType:

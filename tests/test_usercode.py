@@ -104,19 +104,6 @@ def test_an_edited_file_is_imported_anew_after_forget(root, monkeypatch):
     assert not list(root.rglob("*.pyc"))
 
 
-def test_a_process_that_lives_on_notices_edits_when_it_is_told_to_look(root):
-    """Without an edit nothing is imported again; a file that is gone counts as another one."""
-    first = load("competitions/ideas.py:double")
-    usercode.refresh()
-    assert load("competitions/ideas.py:double") is first
-    write(root / "competitions" / "ideas.py", "def double(x):\n    return 3 * x\n")
-    usercode.refresh()
-    assert load("competitions/ideas.py:double")(1) == 3
-    (root / "competitions" / "ideas.py").unlink()
-    usercode.refresh()
-    assert "no file" in message("competitions/ideas.py:double")
-
-
 def test_several_threads_may_ask_at_once(root):
     """None is given a module that another one is still running."""
     write(root / "slow.py", "import time\ntime.sleep(0.05)\ndef f():\n    return 1\n")

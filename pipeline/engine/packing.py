@@ -64,7 +64,7 @@ class Assignment:
             "model.activation": network.activation,
             "link": network.link,
             "model.custom": network.custom,
-            "model.custom_options": network.custom_options,
+            "model.options": network.custom_options,
             "train.batch_size": self.batch_size,
             "train.loss": self.loss,
             "train.optimizer": self.rule.kind,

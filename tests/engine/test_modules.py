@@ -15,11 +15,13 @@ from torch import nn
 from pipeline.engine.draws import job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.init import expected_std, initial_tensors
+from pipeline.engine.memory import Circumstances
 from pipeline.engine.modules import build
 from pipeline.engine.networks import Pass, decay_factors, forward, layer_shapes, padded, predict, true_tensors
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.packing import plan_packs
+from pipeline.engine.packing import Limits, plan_packs
 from pipeline.engine.probes import tensors_of
+from pipeline.engine.rehearsal import Precision
 from pipeline.engine.schedules import rates
 from pipeline.tables import Network
 from pipeline.usercode import load
@@ -230,7 +232,7 @@ def test_jobs_of_two_functions_or_options_never_share_a_program():
     networks = [network_of("plain"), network_of("mlp"), network_of("mlp", width=7), network_of("mlp"), SMALL_NETWORK]
     jobs = [job(network=network) for network in networks]
     assert len({own.graph for own in jobs}) == 4
-    packs = plan_packs(jobs, on_gpu=False)
+    packs = plan_packs(jobs, Limits(Circumstances(Precision(torch.float32), on_gpu=False)))
     assert sorted(pack.positions for pack in packs) == [(0,), (1, 3), (2,), (4,)]
 
 

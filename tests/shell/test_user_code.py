@@ -191,6 +191,7 @@ def test_a_network_of_the_users_goes_all_the_way(ideas: Project) -> None:
     ideas.must("export", "own.npz", *options)
     out = ideas.must("train", *options, "--set", "train.warm_start=own.npz")
     assert "networks that began with weights of own.npz: 6" in out
+    assert "6 networks" in ideas.must("train", "--explain-packs", *options)
     summary = ideas.must("summary", *options)
     assert "competitions/ideas.py:build" in summary
 
@@ -310,7 +311,7 @@ def test_a_worker_is_asked_whether_it_has_the_same_files(ideas: Project) -> None
 
     settings = Train(custom_loss="competitions/ideas.py:loss")
     work = PackWork((Candidate(Model(custom="competitions/ideas.py:build"), settings),), (), 1, "rmse")
-    assert work.references == ("competitions/ideas.py:build", "competitions/ideas.py:loss")
+    assert work.users_code == ("competitions/ideas.py:build", "competitions/ideas.py:loss")
     before = versions_of(work)
     assert {"competitions/ideas.py", "competitions/weighing.py", "pipeline.stages.packs"} <= before.keys()
     edit(ideas, "weighing.py", "1.5", "2.5")

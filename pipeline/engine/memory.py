@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ import torch
 from pipeline.engine import rehearsal
 from pipeline.engine.epochs import VALUES_AT_A_TIME
 from pipeline.engine.optimizers.fused import KERNELS
-from pipeline.engine.rhythm import are_scored_apart, end_together, leave_apart, stay
+from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, stay
 from pipeline.engine.step import SCRATCH
 from pipeline.errors import PipelineError
 
@@ -81,7 +82,6 @@ def moments(jobs: Sequence[Assignment], network: Network, count: int, at: Circum
     step = _rehearsed(lambda: _step(jobs, network, count, at), guess)
     passing = [
         ("row orders are drawn", rehearsal.row_orders(count, _width(jobs))),
-        *_scoring(jobs, network, count, at),
         *_leaving(jobs, count, at, held),
         *_saving(at, held),
     ]
@@ -90,6 +90,7 @@ def moments(jobs: Sequence[Assignment], network: Network, count: int, at: Circum
     return [
         Moment("the weights are drawn", drawn),
         Moment("a step", {**held, **step}),
+        *(Moment("networks are scored", {**kept, **items}) for items in _scoring(jobs, network, count, at)),
         *(Moment(when, {**held, **kept, **items}) for when, items in passing),
     ]
 
@@ -131,12 +132,12 @@ def _width(jobs: Sequence[Assignment]) -> int:
     return max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
 
 
-def _rehearsed(work: Callable[[], Mapping[str, int]], guess: Mapping[str, int]) -> Mapping[str, int]:
+def _rehearsed(work: Callable[[], Mapping[str, int]], guess: Mapping[str, int]) -> dict[str, int]:
     """What it comes to; a guess where a network that somebody else wrote does not run on tensors without memory."""
     try:
-        return work()
+        return dict(work())
     except (RuntimeError, NotImplementedError, PipelineError):
-        return guess
+        return dict(guess)
 
 
 def free_on(device: torch.device) -> int:
@@ -160,22 +161,23 @@ def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumst
     return found
 
 
-def _scoring(
-    jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances
-) -> list[tuple[str, dict[str, int]]]:
+def _scoring(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> list[dict[str, int]]:
     """Validation rows after each epoch, training rows after some; so many at a time as `PackState.outputs` takes."""
     if not at.is_judged:
         return []
     rows = max(len(rows) for job in jobs for rows in (job.valid_rows, job.train_rows if at.train_curve_points else ()))
-    together = end_together(jobs, count)
-    at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (together * network.inputs)))
-    guess = {"scoring, roughly": 2 * together * at_a_time * (network.inputs + sum(network.hidden)) * 4}
-    found = dict(_rehearsed(lambda: rehearsal.scoring(network, together, at_a_time, at.precision), guess))
-    found["row numbers and outputs"] = together * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
-    if are_scored_apart(jobs, count, at.train_curve_points, at_any_epoch=at.may_leave(jobs)):
-        copied = lasting(jobs, network, min(together, count - 1), at.precision)[WEIGHTS]
-        found["weights of those that are scored"] = copied
-    return [("networks are scored", found)]
+    is_apart = are_scored_apart(jobs, count, at.train_curve_points, at_any_epoch=at.may_leave(jobs))
+    found = []
+    for together, training in epoch_ends(jobs, count):
+        at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (together * network.inputs)))
+        items = lasting(jobs, network, training, at.precision)
+        items["row numbers and outputs"] = together * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
+        if is_apart:
+            copied = lasting(jobs, network, min(together, training - 1), at.precision)[WEIGHTS]
+            items["weights of those that are scored"] = copied
+        guess = {"scoring, roughly": 2 * together * at_a_time * (network.inputs + sum(network.hidden)) * 4}
+        found.append(items | _rehearsed(partial(rehearsal.scoring, network, together, at_a_time, at.precision), guess))
+    return found
 
 
 def _leaving(

@@ -24,15 +24,24 @@ def stay(jobs: Sequence[Assignment], count: int, *, at_any_epoch: bool) -> int:
     return sum(job.steps > first for job in jobs)
 
 
-def end_together(jobs: Sequence[Assignment], count: int) -> int:
-    """How many of `count` networks end an epoch at the same step, at the most; all, where places are refilled."""
+def epoch_ends(jobs: Sequence[Assignment], count: int) -> list[tuple[int, int]]:
+    """How many of `count` networks end an epoch at the same step, and how many still train then; the fullest cases.
+
+    (count, count) where all may, or where places are refilled at any step.
+    """
     if count < len(jobs) or len({job.steps_per_epoch for job in jobs}) == 1:
-        return count
+        return [(count, count)]
+    kinds = Counter((job.steps_per_epoch, job.epochs) for job in jobs)
     ends: Counter[int] = Counter()
-    for (steps, epochs), alike in Counter((job.steps_per_epoch, job.epochs) for job in jobs).items():
+    for (steps, epochs), alike in kinds.items():
         for epoch in range(1, epochs + 1):
             ends[epoch * steps] += alike
-    return max(ends.values())
+    fullest: list[tuple[int, int]] = []
+    for step in sorted(ends):  # ever fewer train, so that a later end counts only where more come to it
+        training = sum(alike for (steps, epochs), alike in kinds.items() if steps * epochs >= step)
+        if not fullest or ends[step] > max(ended for ended, _ in fullest):
+            fullest.append((ends[step], training))
+    return fullest
 
 
 def are_scored_apart(jobs: Sequence[Assignment], count: int, points: int, *, at_any_epoch: bool) -> bool:

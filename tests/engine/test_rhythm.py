@@ -4,25 +4,25 @@ import numpy as np
 import pytest
 from builders import job
 
-from pipeline.engine.rhythm import are_scored_apart, end_together, leave_apart, stay
+from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, stay
 
 # of 10 rows in batches of 4 are 3 steps, of 8 rows 2
 LONG, SHORT, FEW = job(epochs=3), job(epochs=2), job(epochs=3, train_rows=np.arange(8))
 
 
 @pytest.mark.parametrize(
-    ("jobs", "count", "together"),
+    ("jobs", "count", "fullest"),
     [
-        ([LONG] * 4, 4, 4),
-        ([LONG, SHORT], 2, 2),  # epochs of equal length end together as long as both train
-        ([LONG, LONG, FEW], 3, 3),  # steps 3, 6, 9 and 2, 4, 6: at 6
-        ([LONG, LONG, job(epochs=2, train_rows=np.arange(8))], 3, 2),  # 3, 6, 9 and 2, 4: never
-        ([LONG, FEW, FEW, FEW], 2, 2),  # places are refilled at any time
+        ([LONG] * 4, 4, [(4, 4)]),
+        ([LONG, SHORT], 2, [(2, 2)]),  # epochs of equal length end together as long as both train
+        ([LONG, LONG, FEW], 3, [(1, 3), (2, 3), (3, 3)]),  # steps 3, 6, 9 and 2, 4, 6: at 2, 3 and 6
+        ([LONG, LONG, job(epochs=1, train_rows=np.arange(8))], 3, [(1, 3), (2, 2)]),  # one has gone at step 3
+        ([LONG, FEW, FEW, FEW], 2, [(2, 2)]),  # places are refilled at any time
     ],
 )
-def test_networks_end_epochs_together_where_their_steps_meet(jobs, count, together):
-    """Counted by steps."""
-    assert end_together(jobs, count) == together
+def test_networks_end_epochs_together_where_their_steps_meet(jobs, count, fullest):
+    """How many end, and how many are there, counted by steps."""
+    assert epoch_ends(jobs, count) == fullest
 
 
 def test_networks_leave_apart_where_their_steps_or_their_patience_differ():

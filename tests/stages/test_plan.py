@@ -6,7 +6,6 @@ import pytest
 import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 
-from pipeline.engine.packing import Limits
 from pipeline.engine.sources import Streamed
 from pipeline.runtime import Room, Runtime
 from pipeline.settings import Range, Search, Train
@@ -65,7 +64,7 @@ def test_shared_rows_are_counted_as_they_lie_on_the_device(precision):
 @pytest.mark.parametrize(("room", "streams"), [(10**9, False), (10, True)])
 def test_rows_that_find_no_room_stream_in_the_plan_as_in_the_training(room, streams, monkeypatch):
     """Then a batch is on its way while another one is used."""
-    planned: list[Limits] = []
+    planned = []
     monkeypatch.setattr(plan, "explanations", lambda _jobs, _packs, limits: planned.append(limits))
     runtime = on_cpu("fp64", room=Room(room))
     explained(DESIGN, [BASE], trial_jobs(DESIGN, 1, 0), runtime)

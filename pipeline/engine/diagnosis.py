@@ -167,13 +167,11 @@ def _fault_of_a_pass(
 
 def _largest_inputs(rows: Tensor) -> tuple[LargeInput, ...]:
     values = rows.to(torch.float64)
-    magnitude = values.abs().nan_to_num(nan=math.inf)
-    # NaN before infinity before numbers
-    order = torch.where(values.isnan().any(0), 2.0, torch.where(magnitude.isinf().any(0), 1.0, 0.0))
-    within = magnitude.amax(0)
-    columns = sorted(range(values.shape[1]), key=lambda c: (-float(order[c]), -float(within[c])))[:INPUTS_TOLD]
-    places = magnitude.argmax(0)
-    return tuple(LargeInput(c, float(values[places[c], c])) for c in columns)
+    # NaN before infinity, infinity before numbers
+    magnitude = values.abs().nan_to_num(nan=math.inf, posinf=torch.finfo(torch.float64).max)
+    furthest, places = magnitude.max(0)
+    columns = torch.argsort(furthest, descending=True, stable=True)[:INPUTS_TOLD].tolist()
+    return tuple(LargeInput(column, float(values[places[column], column])) for column in columns)
 
 
 def _is_finite(values: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.facts import Advice
 from pipeline.stages.cases import Case
 from pipeline.stages.causes import cause_of
 
@@ -44,43 +45,48 @@ def short(case: Case) -> str:
     return f"{cause.name} ({named(case.job, case.design)}, {_place(case.diagnosis)}); {cause.remedy}"
 
 
-def kinds_of(cases: Sequence[Case]) -> list[tuple[str, int]]:
-    """A sentence for each kind of cause, most frequent first, and how many networks it struck.
-
-    The first network of a kind is told in full, a few others are named.
-    """
+def kinds_of(cases: Sequence[Case]) -> list[list[Case]]:
+    """Cases of one cause together, the most frequent first."""
     kinds: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
         cause = cause_of(case)
         kinds.setdefault((cause.name, cause.remedy), []).append(case)
-    return [(_kind(alike), len(alike)) for alike in sorted(kinds.values(), key=len, reverse=True)]
+    return sorted(kinds.values(), key=len, reverse=True)
 
 
 def report_of(cases: Sequence[Case], networks: int) -> str:
     """At most five lines on networks without usable weights, of so many in all."""
     kinds = kinds_of(cases)
-    lines = [line for line, _ in kinds[:MOST_KINDS]]
-    rest = sum(count for _, count in kinds[MOST_KINDS:])
+    lines = [sentence_of_kind(alike) for alike in kinds[:MOST_KINDS]]
+    rest = sum(map(len, kinds[MOST_KINDS:]))
     if rest:
         lines.append(f"and {_networks(rest)} of other causes")
     others = networks - len(cases)
-    trained = f"; {_networks(others)} trained to the end" if others else ""
+    trained = f"; {_networks(others)} trained on" if others else ""
     return "\n".join([f"{len(cases)} of {_networks(networks)} came to nothing{trained}", *lines])
 
 
-def named(job: Job, design: Design) -> str:
-    """A network by its fold, counted from 1, and seed."""
-    fold = f"fold {job.fold + 1}" if job.fold < design.folds.count else "the refit on all rows"
-    return f"{fold}, seed {job.seed}"
-
-
-def _kind(alike: Sequence[Case]) -> str:
+def sentence_of_kind(alike: Sequence[Case]) -> str:
+    """The first network in full, and who else the same cause struck."""
     first, *others = alike
     if not others:
         return sentence(first)
     shown = "; ".join(named(case.job, case.design) for case in others[:MOST_NAMED])
     more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
     return f"{sentence(first)} (and so {shown}{more})"
+
+
+def advice_of_kind(alike: Sequence[Case]) -> Advice:
+    """What a report says of networks that one cause struck."""
+    cause = cause_of(alike[0])
+    seen = f"The loss of {_networks(len(alike))} was not finite: {_looks_like(cause)}."
+    return Advice(seen, f"Set {cause.remedy}.", "")
+
+
+def named(job: Job, design: Design) -> str:
+    """A network by its fold, counted from 1, and seed."""
+    fold = f"fold {job.fold + 1}" if job.fold < design.folds.count else "the refit on all rows"
+    return f"{fold}, seed {job.seed}"
 
 
 def _networks(count: int) -> str:
@@ -109,7 +115,6 @@ def _place(diagnosis: Diagnosis) -> str:
         "inputs": f"the inputs of layer 1 of {len(diagnosis.layers)}",
         "target": "the target",
         "hidden": f"what {layer} says",
-        "outputs": f"the outputs, {layer}",
         "loss": f"the loss after {layer}",
         "": "the batch with its dropout, not without it",
     }

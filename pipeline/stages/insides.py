@@ -121,10 +121,12 @@ def training_batch(design: Design, candidate: Candidate, job: Job, blocks: Block
     """At most 512 of a job's training rows, evenly spread, as the network sees them."""
     rows = _training_rows(design, job)
     rows = rows[_spread(len(rows), SAMPLED_ROWS)]
-    index = torch.as_tensor(rows + blocks.start[job.fold], device=blocks.matrix.device)
+    places = torch.as_tensor(rows + blocks.start[job.fold])
+    device = blocks.target.device
+    own = blocks.matrix.index_select(0, places.to(blocks.matrix.device)).to(device)
     by_row = loss_of(candidate.loss)
     parameter = candidate.train.loss_parameter or by_row.parameter
-    return Batch(blocks.matrix.index_select(0, index), blocks.target.index_select(0, index), by_row, parameter)
+    return Batch(own, blocks.target.index_select(0, places.to(device)), by_row, parameter)
 
 
 def _training_rows(design: Design, job: Job) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

@@ -17,7 +17,7 @@ from pipeline.engine.vitals import DIES, SATURATES
 from pipeline.facts import Advice
 from pipeline.stages.assignments import schedule_of
 from pipeline.stages.cases import one_digit, usual_lr
-from pipeline.stages.verdicts import OVERFITS, error_size
+from pipeline.stages.verdicts import OVERFITS, error_size, percent
 from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ STILL_HIGH = 0.5  # share of the peak that the learning rate still has at the en
 FALLS = 0.98  # last training error in multiples of that at three quarters of the training
 FAR_TOO_LOW = 0.1  # learning rate in multiples of the usual one
 STRONG_PENALTY = 0.01
-FEWEST_POINTS = 4  # scored epochs of a training curve
+FEWEST_POINTS = 5  # scored epochs of a training curve: a shorter one is a try
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _dead(signs: Signs) -> Advice | None:
     layer, share = _worst_layer(signs, lambda inside: [a.dead for a in inside.activities])
     if share < DEAD:
         return None
-    seen = f"{_percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
+    seen = f"{percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
     if train.lr > signs.usual_lr:
         lower = f"{one_digit(min(train.lr / 10, signs.usual_lr))}"
@@ -106,7 +106,7 @@ def _saturated(signs: Signs) -> Advice | None:
     if share < SATURATED:
         return None
     seen = (
-        f"Hidden layer {layer + 1} is saturated: at {_percent(share)} of what its units reach, "
+        f"Hidden layer {layer + 1} is saturated: at {percent(share)} of what its units reach, "
         f"{signs.network.activation} is flat and lets no gradient through{_of(signs)}."
     )
     if signs.network.norm == "none":
@@ -153,10 +153,14 @@ def _learned_nothing(signs: Signs) -> Advice | None:
         return _advice(seen, "Set [train] l1 = 0 and weight_decay = 0.", "train.l1=0 train.weight_decay=0")
     if may_hurt_by_depth(signs.network):
         return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
-    falls = own[-1] < own[0] and train.lr < signs.usual_lr
-    lr = one_digit(signs.usual_lr if falls else min(train.lr / 10, signs.usual_lr))
-    why = "It still falls: the learning rate is too low." if falls else "The learning rate is too high."
-    return _advice(seen, f"{why} Set [train] lr = {lr}.", f"train.lr={lr}")
+    if own[-1] >= own[0]:
+        lr = one_digit(min(train.lr / 10, signs.usual_lr))
+        return _advice(seen, f"The learning rate is too high. Set [train] lr = {lr}.", f"train.lr={lr}")
+    if train.lr >= signs.usual_lr:
+        epochs = 4 * train.epochs
+        return _advice(seen, f"It still falls. Set [train] epochs = {epochs}.", f"train.epochs={epochs}")
+    lr = one_digit(signs.usual_lr)
+    return _advice(seen, f"It still falls: the learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 
 def _bounces(signs: Signs) -> Advice | None:
@@ -176,7 +180,7 @@ def _bounces(signs: Signs) -> Advice | None:
         return None
     seen = (
         f"The training error of {count} of {len(signs.curves)} networks goes up and down and no longer falls, while "
-        f"the learning rate is still at {_percent(ends_at)} of its peak."
+        f"the learning rate is still at {percent(ends_at)} of its peak."
     )
     return _advice(seen, 'Set [train] schedule = "cosine", or plateau_factor = 0.5.', "train.schedule=cosine")
 
@@ -245,7 +249,3 @@ def _advice(seen: str, action: str, settings: str) -> Advice:
 def _of(signs: Signs) -> str:
     count = len(signs.insides)
     return f" ({count} network{'s' * (count != 1)} looked at)"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

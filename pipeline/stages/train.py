@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
 from pipeline.stages.cases import Case
-from pipeline.stages.failures import failed, kinds_of, report_of
+from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
-from pipeline.tables import Fits, Job, Notice
+from pipeline.tables import Fits, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.engine.fit import Fitted
+    from pipeline.facts import Advice
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Network, Singles, Weights, Winner
+    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights, Winner
 
 
 def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
@@ -51,18 +52,13 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
     check_start(start, design)
     candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
     K = design.folds.count
-    seeds = range(train.seed, train.seed + train.seeds)
-    folds = range(K + 1) if train.refit else range(K)
-    jobs = [Job(0, fold, seed) for fold in folds for seed in seeds]
+    jobs = training_jobs(design, train)
     network = network_of(candidate, design)
-    blocks = build_blocks(design, list(folds), runtime)
+    blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
-    notices = [*_started(start, jobs), *_failed(design, candidate, jobs, fitted)]
-    notices += _narrowed(fitted)
-    notices += _longer_refit(jobs, fitted, candidate.train, K)
+    kinds = _failed(design, candidate, jobs, fitted)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
-    found = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
-    notices += [Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), len(jobs)) for advice in found]
+    held_back = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
@@ -78,8 +74,13 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
         test_predictions=predict(design, network, jobs, weights, test, runtime.compute),
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
-        notices=tuple(notices),
-        stalls=found,
+        notices=(
+            *_notices(kinds, held_back, len(jobs)),
+            *_started(start, jobs),
+            *_narrowed(fitted),
+            *_longer_refit(jobs, fitted, candidate.train, K),
+        ),
+        troubles=(*map(advice_of_kind, kinds), *held_back),
     )
 
 
@@ -118,14 +119,21 @@ def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:
     return [Notice("training", f"networks that began with weights of {start.file}", len(jobs))] if start else []
 
 
-def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[Notice]:
-    """Say why networks stopped because their loss was not finite; raise where some have nothing to fall back on."""
+def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> list[list[Case]]:
+    """Networks whose loss was not finite, by cause; raises where some have nothing to fall back on."""
     cases = failed(design, candidate, jobs, fitted)
     useless = [case for case, best_epoch in cases if best_epoch < 0]
     if useless:
         raise TrainingError(report_of(useless, len(jobs)))
-    kinds = kinds_of([case for case, _ in cases])
-    return [Notice("training", f"{text}; the best weights from before were kept", count) for text, count in kinds]
+    return kinds_of([case for case, _ in cases])
+
+
+def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice], networks: int) -> Iterator[Notice]:
+    for alike in kinds:
+        text = f"{sentence_of_kind(alike)}; the best weights from before were kept"
+        yield Notice("training", text, len(alike))
+    for advice in held_back:
+        yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), networks)
 
 
 def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:

@@ -34,7 +34,7 @@ class Evidence:
     largest: tuple[LargeError, ...]
     networks_not_finite: int
     seeds: int
-    stalls: tuple[Advice, ...] = ()  # what training saw hold its networks back
+    troubles: tuple[Advice, ...] = ()  # networks that failed or stalled, as training saw them
 
     @property
     def ratio(self) -> float:
@@ -87,7 +87,7 @@ def judge_baseline(evidence: Evidence) -> Verdict:
         return Verdict(f"Worse than {best.name}", detail, is_good=False)
     if abs(by) <= LEVEL:
         return Verdict(f"Level with {best.name}", detail, is_good=False)
-    size = f"{abs(by):.3f}" if greater else _percent(abs(by))
+    size = f"{abs(by):.3f}" if greater else percent(abs(by))
     side = "above" if (by > 0) != greater else "below"
     return Verdict(f"{size} {side} {best.name}", detail, is_good=by < 0)
 
@@ -125,20 +125,16 @@ def say_looks(looks: int, fits: Fits) -> str:
 def advise(evidence: Evidence) -> tuple[Advice, ...]:
     """One or two things to do next, the most pressing first."""
     rules = (_on_not_finite, _on_baseline, _on_overfitting, _on_epochs, _on_few_rows, _on_seeds, _on_hard_fold)
-    told = [advice for rule in rules if (advice := rule(evidence))]
-    # a network that broke comes before one that stalled, and that before one that could do better
-    broken = 1 if evidence.networks_not_finite else 0
-    found = [*told[:broken], *evidence.stalls, *told[broken:]]
+    found = [*evidence.troubles, *(advice for rule in rules if (advice := rule(evidence)))]
     search = Advice("Nothing stands out.", "Let a search look for better settings.", "make sweep TRIALS=100")
     return tuple(found[:MOST_ADVICE]) or (search,)
 
 
 def _on_not_finite(evidence: Evidence) -> Advice | None:
-    if not evidence.networks_not_finite:
+    if not evidence.networks_not_finite or evidence.troubles:
         return None
     seen = f"{evidence.networks_not_finite} of the networks stopped because their loss was not finite."
-    action = "The notices of train say which, at which layer, what it looks like and the setting that mends it."
-    return Advice(seen, action, "")
+    return Advice(seen, "Lower the learning rate.", _train("train.lr=…"))
 
 
 def _on_baseline(evidence: Evidence) -> Advice | None:
@@ -177,7 +173,7 @@ def _on_few_rows(evidence: Evidence) -> Advice | None:
         return None
     rows = "One row carries" if len(few) == 1 else f"{len(few)} rows carry"
     action = "Look at the largest errors below: are these rows right?"
-    return Advice(f"{rows} {_percent(share)} of the error.", action, "")
+    return Advice(f"{rows} {percent(share)} of the error.", action, "")
 
 
 def _on_seeds(evidence: Evidence) -> Advice | None:
@@ -200,5 +196,6 @@ def _train(settings: str) -> str:
     return f'make train submit report SET="{settings}"'
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words."""
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"

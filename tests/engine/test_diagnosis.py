@@ -9,6 +9,7 @@ import pytest
 import torch
 from builders import SMALL_NETWORK, job, resident, rows_and_target
 
+from pipeline.engine import diagnosis
 from pipeline.engine.diagnosis import Diagnosis, Fault, LargeInput, diagnose
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
@@ -81,6 +82,14 @@ def test_values_that_overflow_on_the_way_are_named_by_layer(layer, first):
         elif name == f"{layer - 1}.bias":
             tensors[place].fill_(10)
     assert fault_of(tensors) == Fault(first, layer)
+
+
+def test_a_network_that_shows_nothing_of_its_inside_still_has_outputs(monkeypatch):
+    """A module of the user's is not looked into: what it hands out is."""
+    plain = diagnosis.forward
+    monkeypatch.setattr(diagnosis, "forward", lambda network, tensors, rows, how: plain(network, tensors, rows))
+    tensors = [*weights_of()[:-2], torch.full((4, 1), 3e38), torch.full((1, 1), 3e38)]
+    assert fault_of(tensors) == Fault("outputs", 2)
 
 
 def test_a_loss_that_overflows_is_the_loss():

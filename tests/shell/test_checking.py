@@ -115,6 +115,25 @@ def test_the_doctor_says_what_it_looked_for_where_it_finds_nothing(project: Proj
     assert "drop = [" not in out
 
 
+def test_the_doctor_tells_how_the_last_training_went(project: Project) -> None:
+    """Nothing before there is one; then what it noticed; and it stays the last one when the settings change."""
+    assert "last training" not in project.must("doctor")
+    tiny = ("--set", "train.lr=1e-7", "--set", "train.epochs=6")
+    project.must("train", *tiny)
+    for words, which in (
+        (tiny, "train    the last training: "),
+        ((), "train    the last training, of other settings or data: "),
+    ):
+        (line,) = [line for line in project.must("doctor", *words).splitlines() if "last training" in line]
+        assert line.startswith(which)
+        assert "networks never did better than predicting the mean" in line
+        assert line.endswith("Set [train] lr = 0.004")
+    project.must("train", "--set", "train.lr=0.05", "--set", "train.epochs=20")
+    assert "the last training, of other settings or data, had no network that failed or stalled" in project.must(
+        "doctor"
+    )
+
+
 # --- the score of held-out rows
 
 

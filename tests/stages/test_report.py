@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from builders import design_of
 
-from pipeline.facts import Curves, LargeError, ModelRow
+from pipeline.facts import Advice, Curves, LargeError, ModelRow
 from pipeline.stages.report import band, errors_of, report
 from pipeline.stages.verdicts import Evidence, advise, error_ratio, judge_baseline, judge_fit
 from pipeline.tables import (
@@ -298,6 +298,15 @@ def test_advice_answers_what_was_seen(seen, words):
     """Each finding alone leads to its own advice; where nothing stands out, a search."""
     (advice,) = advise(seen)
     assert words in f"{advice.seen} {advice.action} {advice.command}"
+
+
+def test_what_training_saw_comes_before_all_else():
+    """A cause with its setting in place of a guess about the learning rate, then a stall; the rest has to wait."""
+    cause, stall = Advice("It broke.", "Set a.", ""), Advice("It stalled.", "Set b.", "")
+    assert advise(evidence(networks_not_finite=1, train=0.05, troubles=(cause, stall))) == (cause, stall)
+    first, second = advise(evidence(train=0.05, troubles=(stall,)))
+    assert first == stall
+    assert "dropout" in second.command
 
 
 def test_no_more_than_two_pieces_of_advice_the_most_pressing_first():

@@ -77,9 +77,22 @@ def test_a_trial_scores_what_training_its_values_scores(study):
 def test_a_diverged_trial_is_told_as_failed_and_counts(study):
     """It was trained to an end: asking for it again would diverge again."""
     wild = {**SPACE, "train.lr": Range(log=(1e37, 1e38))}
-    with pytest.raises(TrainingError, match="no trial of the sweep had a finite loss"):
+    with pytest.raises(TrainingError, match=r"no trial of the sweep .*a learning rate that is too high"):
         run(study, 3, space=wild)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+
+
+def test_a_diverged_trial_says_why_and_its_neighbours_are_scored(study):
+    """The user's own rate beside one of 1e37 in one pack: only the second has a cause, with network and setting."""
+    study.enqueue_trial({"train.lr": 0.01})
+    study.enqueue_trial({"train.lr": 1e37})
+    run(study, 2, space={"train.lr": Range(choice=(0.01, 1e37))})
+    calm, broken = study.trials
+    assert (calm.state, module.CAUSE in calm.user_attrs) == (TrialState.COMPLETE, False)
+    assert broken.state == TrialState.FAIL
+    cause = broken.user_attrs[module.CAUSE]
+    assert cause.startswith("a learning rate that is too high (fold 1, seed 0, ")
+    assert cause.endswith("; [train] lr = 0.004")
 
 
 def test_an_interrupted_batch_is_told_as_failed_and_does_not_count(study, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
+from pipeline import usercode
 from pipeline.config import check_config, value_at, with_values
 from pipeline.errors import ConfigError, DataError, PipelineError
 from pipeline.files import file_sha256
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.reading.folder import RawFiles
     from pipeline.runner import Runner
     from pipeline.settings import Config
-    from pipeline.tables import Dataset, Fits
+    from pipeline.tables import Dataset, Design, Fits
 
 
 def check(competition: Competition, text: str, *, environment: Mapping[str, str], settings: Sequence[str]) -> None:
@@ -70,7 +71,23 @@ def _examine_files(files: RawFiles, config: Config) -> str:
     design = preprocess(
         dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
     )
+    _examine_training(files, config, design)
     return f"{describe(dataset)}; {describe(design)}"
+
+
+def _examine_training(files: RawFiles, config: Config, design: Design) -> None:
+    """Settings of [model] and [train] that do not go together, functions of the user's, weights to begin with."""
+    from pipeline.stages.assignments import Candidate, assignment_of
+    from pipeline.stages.starts import check_start
+    from pipeline.tables import Job
+    from pipeline.weights import read_weights
+
+    usercode.forget()
+    start = (
+        read_weights(config.train.warm_start, train_file=files.hashes()["train"]) if config.train.warm_start else None
+    )
+    check_start(start, design)
+    assignment_of(design, Candidate(config.model, config.train, start), Job(0, 0, config.train.seed), 0)
 
 
 def diagnose(runner: Runner) -> None:

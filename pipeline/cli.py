@@ -38,7 +38,7 @@ SETTING_OF = {  # options that stand for a setting
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message", "file"),
+    *("target", "force", "kaggle", "message", "file", "explain_packs"),
 )
 
 
@@ -61,6 +61,7 @@ class Options:
     kaggle: str | None = None  # a slug, or empty: the one in the config; None: not asked for
     message: str = ""
     file: str = ""
+    explain_packs: bool = False
 
 
 def parse(arguments: list[str]) -> Options:
@@ -122,6 +123,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     elif name == "search":
         command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
         command.add_argument("--parallel", type=int, metavar="N", help="trials trained side by side")
+        _add_explain_packs(command)
+    elif name == "train":
+        _add_explain_packs(command)
     elif name == "predict":
         command.add_argument("--input", required=True, metavar="FILE", help="CSV with an id and the features")
         command.add_argument("--output", required=True, metavar="FILE", help="CSV to write")
@@ -139,3 +143,11 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("-m", "--message", default="", help="what Kaggle shows beside the submission")
     elif name == "gc":
         command.add_argument("--keep", type=_natural, default=3, metavar="N", help="artifacts to keep of each stage")
+
+
+def _add_explain_packs(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--explain-packs",
+        action="store_true",
+        help="print which networks would train side by side, what that holds in memory, and why; train nothing",
+    )

@@ -58,7 +58,13 @@ def execute(options: Options) -> None:
         runner = Runner(competition, resolved.config, compute, spread)
         if train.tuned and options.command not in WITHOUT_WINNER:
             runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
-        run_with(runner, options)
+        (_explain_packs if options.explain_packs else run_with)(runner, options)
+
+
+def _explain_packs(runner: Runner, options: Options) -> None:
+    from pipeline.planning import explain_packs
+
+    explain_packs(runner, options.command)
 
 
 def _started(options: Options, root: Path) -> bool:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
 
-from pipeline.digests import code_digest, library_versions
-from pipeline.errors import WorkerError
-from pipeline.runtime import NoCheckpoint
+from pipeline import usercode
+from pipeline.devices import room_beside
+from pipeline.digests import code_digest, library_versions, user_code
+from pipeline.errors import ConfigError, WorkerError
+from pipeline.runtime import NoCheckpoint, Runtime
 from pipeline.spreading import CrewLostError
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ WORKER_SECONDS = 30
 class DaskCrew:
     """The workers behind one scheduler; they are found there, not started here."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, gigabytes: float = 0.0) -> None:
+        self._address, self._gigabytes = address, gigabytes
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it reports, we raise as one sentence
         try:
             self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -53,7 +56,7 @@ class DaskCrew:
         waiting: dict[Future, Task] = {}
         try:
             for task in tasks:
-                ours = (versions_of(task.work), run)
+                ours = (Terms(run, self._gigabytes), versions_of(task.work))
                 # Dask expects of a task what those of its prefix took, and would not hand it to an idle worker if that
                 # was short; so each is one of its own kind
                 key = f"pack{task.number}_{run}"
@@ -134,27 +137,54 @@ def stop(run: str) -> None:
     _STOPPED.add(run)
 
 
-def compute_task(shared: object, work: Work, compute: Compute, versions: Mapping[str, str], run: str) -> object:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a worker is told. gigabytes: of its device for rows, 0: a share of what is free."""
+
+    run: str
+    gigabytes: float
+
+
+def compute_task(shared: object, work: Work, compute: Compute, terms: Terms, versions: Mapping[str, str]) -> object:
     """In a worker: the work's value. Raises WorkerError where this worker would compute something else."""
-    if other := list(differences(versions, versions_of(work))):
-        shown = "; ".join(other[:4])
+    worker = get_worker()
+    _check(worker.address, work, versions)
+    room = room_beside(worker.state.nthreads - 1, compute.device, terms.gigabytes)
+    return work(shared, Runtime(compute, room=room), UntilStopped(terms.run), _tell_nobody)
+
+
+def _check(address: str, work: Work, versions: Mapping[str, str]) -> None:
+    try:
+        other = list(differences(versions, versions_of(work)))
+    except ConfigError as error:
         raise WorkerError(
-            f"the Dask worker at {get_worker().address} has not the code and libraries of this process ({shown}); "
+            f"the Dask worker at {address} cannot find your function: {error}; start it in a copy of this folder"
+        ) from None
+    if other:
+        raise WorkerError(
+            f"the Dask worker at {address} has not the code and libraries of this process ({'; '.join(other[:4])}); "
             f"install the same there and start it again"
         )
-    return work(shared, compute, UntilStopped(run), _tell_nobody)
+    theirs = {name: versions[name] for name in user_code(work.users_code)[0]}
+    with _READING:
+        if theirs != _LOADED:  # edited since this worker imported them for another run
+            usercode.forget()
+            _LOADED.clear()
+            _LOADED.update(theirs)
 
 
 def versions_of(work: Work) -> dict[str, str]:
-    """Digest or version of everything of ours that the work's module reaches: what its result's key is made of."""
-    module = type(work).__module__
-    if not module.startswith("pipeline."):
-        return {}
+    """Digest or version of everything that the work's module and the user's functions reach: as in its result's key."""
     with _READING:
-        return {**code_digest(module), **library_versions(module)}
+        users, libraries = user_code(work.users_code)
+        module = type(work).__module__
+        if not module.startswith("pipeline."):
+            return {**users, **libraries}
+        return {**users, **libraries, **code_digest(module), **library_versions(module)}
 
 
 _READING = threading.Lock()
+_LOADED: dict[str, str] = {}  # digests of the user's files as this worker imported them
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> Iterator[str]:
@@ -162,7 +192,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> Iterator[s
     for name in sorted({*here, *there}):
         if here.get(name) == there.get(name):
             continue
-        if name.startswith("pipeline"):
+        if name.startswith("pipeline") or name.endswith(".py"):
             yield f"{name} is another one"
         else:
             yield f"{name} is {there.get(name, 'absent')} there, {here.get(name, 'absent')} here"

@@ -140,6 +140,7 @@ def key_parts(
         }
         if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
             compute_parts["shares"] = compute.shares
+            compute_parts["cache (MiB a thread)"] = compute.cache
         parts["compute"] = compute_parts
     return parts
 

@@ -20,7 +20,10 @@ import filelock
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 
+from pipeline import usercode
+from pipeline.devices import room_beside, room_for_rows
 from pipeline.errors import WorkerError
+from pipeline.runtime import Runtime
 from pipeline.spreading import CrewLostError
 
 if TYPE_CHECKING:
@@ -35,35 +38,47 @@ PARENT_GONE = 1
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What every process of a crew is told. folder: where devices are claimed; empty: they are all the same."""
+    """What every process of a crew is told.
+
+    folder: where devices are claimed; empty: they are all the same. root: the folder in which the command runs.
+    gigabytes: of its device for rows, 0: a share.
+    """
 
     devices: tuple[str, ...]
     folder: str
     parent: int
+    root: str = "."
+    gigabytes: float = 0.0
 
 
 class ProcessCrew:
     """As many processes as `devices`, which may name one device more than once."""
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], gigabytes: float = 0.0) -> None:
         self._claims = tempfile.TemporaryDirectory(prefix="foldpack-") if len(set(devices)) > 1 else None
-        self._terms = Terms(tuple(devices), self._claims.name if self._claims else "", os.getpid())
+        folder = self._claims.name if self._claims else ""
+        self._terms = Terms(tuple(devices), folder, os.getpid(), str(Path.cwd()), gigabytes)
         self._shared: object = None
         self._token = ""
         self._has_begun = False
 
     def results(self, shared: object, tasks: Sequence[Task]) -> Finished:
-        """See `Crew.results`. A single task is computed here: starting a process for it gains nothing."""
-        if len(tasks) == 1:
+        """See `Crew.results`. A single task is computed here: starting processes for it gains nothing.
+
+        Not where there are some: it may be one that has killed them.
+        """
+        if len(tasks) == 1 and not self._has_begun:
             [task] = tasks
-            yield task.number, task.work(shared, task.compute, task.checkpoint, _tell_nobody)
+            room = room_for_rows(task.compute.device, self._terms.gigabytes, _folder(task))
+            yield task.number, task.work(shared, Runtime(task.compute, room=room), task.checkpoint, _tell_nobody)
             return
         if self._shared is not shared:
             self._shared, self._token = shared, uuid4().hex
         self._has_begun = True
         threads = tasks[0].compute.threads  # read by OpenMP and BLAS as they are loaded, so the environment says it
         with parallel_config(backend="loky", inner_max_num_threads=threads):
-            pool = Parallel(min(len(self._terms.devices), len(tasks)), batch_size=1, return_as="generator_unordered")
+            processes = min(len(self._terms.devices), max(len(tasks), 2))  # asked for one, joblib starts none
+            pool = Parallel(processes, batch_size=1, return_as="generator_unordered")
             results = pool(delayed(compute_task)(self._terms, self._token, shared, task) for task in tasks)
         try:
             for number, value in results:  # noqa: UP028  `yield from` would close them before `finally` is reached
@@ -87,9 +102,17 @@ def compute_task(terms: Terms, token: str, shared: object, task: Task) -> tuple[
     """In a process of the crew: the task's number and value. token: names `shared`, so that one copy of it stays."""
     if _HELD.get("token") != token:
         _HELD.update(token=token, shared=shared)
+        os.chdir(terms.root)  # joblib may hand us processes of an earlier command, which began elsewhere
+        usercode.forget()
     compute = replace(task.compute, device=claim(terms)) if terms.folder else task.compute
+    same = terms.devices.count(compute.device) - 1
+    room = room_beside(len(terms.devices) - 1, compute.device, terms.gigabytes, _folder(task), on_device=same)
     checkpoint = WhileParentLives(task.checkpoint, terms.parent)
-    return task.number, task.work(_HELD["shared"], compute, checkpoint, _tell_nobody)
+    return task.number, task.work(_HELD["shared"], Runtime(compute, room=room), checkpoint, _tell_nobody)
+
+
+def _folder(task: Task) -> Path:
+    return Path(task.folder or tempfile.gettempdir())
 
 
 _HELD: dict[str, object] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
 from pipeline.config import value_at
-from pipeline.devices import room_for_rows
+from pipeline.devices import memory_bytes, room_for_rows
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, START, WINNER, Stage, code_of, key_of, key_parts, winner_digest
 from pipeline.progress import Bar, say
@@ -115,7 +115,7 @@ class Runner:
             return value
 
         room = room_for_rows(self.compute.device, self.config.train.device_memory, store.folder)
-        return Runtime(self.compute, bar.update, keep, room, self.spread), bar
+        return Runtime(self.compute, bar.update, keep, room, self.spread, memory_bytes()), bar
 
     @property
     def train_file(self) -> str:

@@ -63,10 +63,15 @@ def compute_always(part: str, compute: Callable[[Checkpoint], object]) -> object
 class Work(Protocol):
     """How a part is computed: a plain value that pickles, and computes the same in whatever process it is called."""
 
+    @property
+    def users_code(self) -> tuple[str, ...]:
+        """References of the user's functions that it calls; whoever computes it imports them there."""
+        ...
+
     def __call__(
-        self, shared: object, compute: Compute, checkpoint: Checkpoint, on_epochs: Callable[[int], None]
+        self, shared: object, runtime: Runtime, checkpoint: Checkpoint, on_epochs: Callable[[int], None]
     ) -> object:
-        """The part's value. shared: what all parts need; on_epochs: told of epochs as they end."""
+        """The part's value. shared: what all parts need; runtime: its device and room; on_epochs: told as they end."""
         ...
 
 
@@ -95,7 +100,7 @@ def in_this_process(
     """One part after the other, in their order; each goes on from its checkpoint."""
     for position, part in enumerate(parts):
         tell = partial(on_epochs, position)
-        yield position, runtime.keep(part.name, partial(part.work, shared, runtime.compute, on_epochs=tell))
+        yield position, runtime.keep(part.name, partial(part.work, shared, runtime, on_epochs=tell))
 
 
 def tell_nobody(done: int, total: int, what: str) -> None:
@@ -124,3 +129,4 @@ class Runtime:
     keep: Keep = compute_always
     room: Room = ANY_ROOM
     spread: Spread = in_this_process
+    memory: int = 0  # bytes of the computer's memory that may be used; 0: not known

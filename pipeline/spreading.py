@@ -31,6 +31,7 @@ class Task:
     work: Work
     compute: Compute
     checkpoint: Checkpoint
+    folder: str | None  # where rows may lie that fit into no memory; None: the system's for temporary files
 
 
 class CrewLostError(Exception):
@@ -65,7 +66,7 @@ class Spreader:
         for number, part in enumerate(parts):
             found = _look_up(runtime.keep, part.name)
             if isinstance(found, _Missing):
-                missing[number] = Task(number, part.work, runtime.compute, found.checkpoint)
+                missing[number] = Task(number, part.work, runtime.compute, found.checkpoint, runtime.room.folder)
             else:
                 yield number, found
         tries = 0
@@ -126,9 +127,9 @@ def open_spread(places: Places) -> Iterator[Spread]:
     Raises WorkerError where Dask is asked for and not installed.
     """
     if places.scheduler:
-        hire = _dask(places.scheduler)
+        hire = _dask(places.scheduler, places.gigabytes)
     elif places.devices:
-        hire = _processes(places.devices)
+        hire = _processes(places.devices, places.gigabytes)
     else:
         yield in_this_process
         return
@@ -139,16 +140,16 @@ def open_spread(places: Places) -> Iterator[Spread]:
         spreader.close()
 
 
-def _processes(devices: Sequence[str]) -> Callable[[], Crew]:
+def _processes(devices: Sequence[str], gigabytes: float) -> Callable[[], Crew]:
     def hire() -> Crew:
         from pipeline.process_crew import ProcessCrew
 
-        return ProcessCrew(devices)
+        return ProcessCrew(devices, gigabytes)
 
     return hire
 
 
-def _dask(address: str) -> Callable[[], Crew]:
+def _dask(address: str, gigabytes: float) -> Callable[[], Crew]:
     if find_spec("distributed") is None:
         raise WorkerError(
             'train.engine = "dask" needs Dask, which is not installed here; run `pip install "foldpack[dask]"`, in a '
@@ -158,6 +159,6 @@ def _dask(address: str) -> Callable[[], Crew]:
     def hire() -> Crew:
         from pipeline.dask_crew import DaskCrew
 
-        return DaskCrew(address)
+        return DaskCrew(address, gigabytes)
 
     return hire

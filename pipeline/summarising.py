@@ -58,7 +58,7 @@ def size(count: int) -> str:
 def _initialisation(found: Summary) -> str:
     if found.network.init == "data_driven":
         return "data_driven; what is drawn at these stds is then scaled to unit variance on the training rows"
-    return found.network.init
+    return found.network.init or "the module's own"
 
 
 def _cells(step: Step, hidden: int) -> tuple[str, ...]:

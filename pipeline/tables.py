@@ -36,6 +36,7 @@ class Compute:
     threads: int  # of each process that trains
     precision: str
     shares: int = 1  # networks are cut into packs for so many workers: company changes the last bits
+    cache: int = 0  # MiB of a CPU's caches for each thread: how many networks a step takes; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -87,7 +88,8 @@ def load(reference: str) -> Callable[..., object]:
     """
     place = locate(reference)
     try:
-        module = importlib.import_module(place.module) if place.file is None else _executed(place.module, place)
+        with _IMPORTING:
+            module = importlib.import_module(place.module) if place.file is None else _executed(place.module, place)
     except SyntaxError as error:
         raise ConfigError(syntax_fault(error, place.file)) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's module raises is theirs to mend
@@ -105,10 +107,12 @@ def load(reference: str) -> Callable[..., object]:
 
 def forget() -> None:
     """Import the user's modules anew when they are next asked for: their files may have been edited."""
-    load.cache_clear()
-    for name in FINDER.found:
-        sys.modules.pop(name, None)
-    FINDER.found.clear()
+    with _IMPORTING:
+        load.cache_clear()
+        for name in FINDER.found:
+            sys.modules.pop(name, None)
+        FINDER.found.clear()
+        FINDER.files.clear()
 
 
 @contextlib.contextmanager
@@ -188,6 +192,7 @@ class _Finder(MetaPathFinder):
 
 
 FINDER = _Finder()
+_IMPORTING = threading.RLock()  # a worker may train packs in several threads
 
 
 def _executed(name: str, place: Place) -> ModuleType:

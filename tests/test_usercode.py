@@ -1,6 +1,7 @@
 """The user's functions: found, imported from source alone, and every fault of theirs is a sentence."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -101,6 +102,15 @@ def test_an_edited_file_is_imported_anew_after_forget(root, monkeypatch):
     usercode.forget()
     assert load("competitions/upper.py:f")() == 7
     assert not list(root.rglob("*.pyc"))
+
+
+def test_several_threads_may_ask_at_once(root):
+    """None is given a module that another one is still running."""
+    write(root / "slow.py", "import time\ntime.sleep(0.05)\ndef f():\n    return 1\n")
+    write(root / "user.py", "import time\nfrom slow import f\n")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(load, ["slow.py:f", "user.py:f", "slow.py:f", "user.py:f"]))
+    assert [f() for f in found] == [1, 1, 1, 1]
 
 
 def test_two_functions_of_one_file_share_one_module(root):

@@ -68,6 +68,6 @@ def initial_weights(jobs: Sequence[Assignment], network: Network, data: Data) ->
 def _sampled(keys: Tensor, rows: Sequence[Integers], data: Data) -> Tensor:
     """A few of each job's own training rows [M, S, D], the same ones in any company."""
     lengths = torch.tensor([len(own) for own in rows], device=keys.device)
-    table = padded_rows(rows, int(lengths.max()), keys.device)
+    table = padded_rows(rows, max(map(len, rows)), keys.device)
     index = table.gather(1, sample_places(keys, lengths, SAMPLED_ROWS))
     return data.source.gather(index).to(data.target.dtype)

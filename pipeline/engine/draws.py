@@ -96,6 +96,12 @@ class DropoutDraws:
         self._counters: dict[tuple[int, int], Tensor] = {}
         self.any = bool((dropped > 0).any())
 
+    def to(self, device: torch.device) -> DropoutDraws:
+        """Itself, on another device."""
+        self._threshold, self._scale = self._threshold.to(device), self._scale.to(device)
+        self._counters.clear()
+        return self
+
     def apply(self, hidden: Tensor, streams: Tensor) -> Tensor:
         """Drop units of [M, B, W]; the draw of (row, unit) does not depend on B or on a padded W."""
         _, rows, units = hidden.shape

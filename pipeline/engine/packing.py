@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.engine.gradients import GradientRule
+from pipeline.engine.memory import peak, working_set
 from pipeline.engine.networks import KEEPS_ZERO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.engine.memory import Circumstances
     from pipeline.engine.optimizers import Rule
     from pipeline.engine.schedules import Plateau, Schedule
     from pipeline.tables import Integers, Network, Singles
 
 NO_RULE = GradientRule()
-CPU_PACK = 10  # networks; beyond that a step's tensors leave the cache (see docs/LOG.md)
-GPU_BYTES = 4 << 30  # weights, gradients, moments and best weights of one pack
-COPIES = 5  # of the weights: themselves, gradients, two moments, best weights
+UNKNOWN_CACHE = 8 << 20  # bytes a thread
+FEWEST_A_THREAD = 2  # networks, however large: threads share out the products of a pack
+SHARE_OF_RAM = 0.5  # of the computer's memory for a pack on a CPU; tables and predictions lie there too
+ROUGHLY = 4  # what a pack holds at its peak is less than so many times what a step touches
 # how many times its own parameters a network may be padded to: a GPU has arithmetic to spare, a CPU has not
 CPU_PADDING, GPU_PADDING = 1.3, 4.0
 
@@ -50,13 +53,28 @@ class Assignment:
     start: tuple[Singles, ...] | None = None  # weights to begin with, in the order of the network's tensor names
 
     @property
-    def graph(self) -> tuple[object, ...]:
-        """What splits packs: everything that changes the program of a step, but not the width of its layers."""
+    def program(self) -> dict[str, object]:
+        """Everything that changes the program of a step, but not the width of its layers; by the setting's name."""
         network = self.network
-        shape = (network.inputs, len(network.hidden), network.norm, network.skips)
-        of_network = (*shape, network.activation, network.link)
-        of_user = (network.custom, network.custom_options)
-        return (*of_network, *of_user, self.batch_size, self.loss, self.rule.kind, self.decay_biases)
+        return {
+            "features": network.inputs,
+            "depth": len(network.hidden),
+            "model.norm": network.norm,
+            "model.residual": network.skips,
+            "model.activation": network.activation,
+            "link": network.link,
+            "model.custom": network.custom,
+            "model.options": network.custom_options,
+            "train.batch_size": self.batch_size,
+            "train.loss": self.loss,
+            "train.optimizer": self.rule.kind,
+            "train.decay_biases": self.decay_biases,
+        }
+
+    @property
+    def graph(self) -> tuple[object, ...]:
+        """What splits packs."""
+        return tuple(self.program.values())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -73,24 +91,44 @@ class Assignment:
 class Pack:
     """Jobs that share a program. `network` has their widest layers; narrower networks are padded with zeros.
 
-    slots: how many train side by side; as one leaves, the next of `positions` takes its place.
+    slots: how many train side by side; as one leaves, the next of `positions` takes its place. most: how many would be
+    allowed to; by: what allows no more.
     """
 
     network: Network
     positions: tuple[int, ...]
     slots: int
+    most: int = 0
+    by: Literal["pack_size", "cache", "memory"] = "pack_size"
 
 
-def plan_packs(assignments: Sequence[Assignment], *, on_gpu: bool, pack_size: int = 0) -> list[Pack]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What packs have to fit into.
+
+    memory: bytes that a pack may hold, of a GPU or the computer. cache: bytes of a CPU's caches. 0: not known.
+    threads: of the CPU. pack_size: the most networks side by side; 0 lets the device decide.
+    """
+
+    circumstances: Circumstances
+    memory: int = 0
+    cache: int = 0
+    threads: int = 1
+    pack_size: int = 0
+
+
+def plan_packs(assignments: Sequence[Assignment], limits: Limits) -> list[Pack]:
     """Group positions of `assignments` into packs, jobs with equal hyperparameters side by side.
 
-    pack_size: the most networks side by side; 0 lets the device decide.
+    On a CPU the plan follows from the jobs, cache and threads alone, unless a pack would not fit into memory: company
+    changes the last bits of what is trained, so no number that varies from day to day may decide about it.
     """
+    on_gpu = limits.circumstances.on_gpu
     by_graph: dict[tuple[object, ...], list[int]] = {}
     for position, assignment in enumerate(assignments):
         by_graph.setdefault(assignment.graph, []).append(position)
     return [
-        _pack(assignments, positions, on_gpu=on_gpu, pack_size=pack_size)
+        _pack(assignments, positions, limits)
         for together in by_graph.values()
         for positions in _of_like_width(assignments, together, on_gpu=on_gpu)
     ]
@@ -98,7 +136,7 @@ def plan_packs(assignments: Sequence[Assignment], *, on_gpu: bool, pack_size: in
 
 def _of_like_width(assignments: Sequence[Assignment], positions: Sequence[int], *, on_gpu: bool) -> list[list[int]]:
     """Split jobs of one graph where padding would cost more than a pack of their own."""
-    allowed = GPU_PADDING if on_gpu else CPU_PADDING
+    allowed = allowed_padding(on_gpu=on_gpu)
     groups: list[list[int]] = []
     by_size = sorted(positions, key=lambda p: assignments[p].network.parameters, reverse=True)
     for position in by_size:
@@ -115,18 +153,23 @@ def _of_like_width(assignments: Sequence[Assignment], positions: Sequence[int], 
     return sorted((sorted(group) for group in groups), key=lambda group: group[0])
 
 
+def allowed_padding(*, on_gpu: bool) -> float:
+    """How many times its own parameters a network may be padded to."""
+    return GPU_PADDING if on_gpu else CPU_PADDING
+
+
 def padded_network(networks: Sequence[Network]) -> Network:
     """The network whose layers are as wide as the widest of each."""
     hidden = tuple(max(widths) for widths in zip(*(network.hidden for network in networks), strict=True))
     return replace(networks[0], hidden=hidden)
 
 
-def _pack(assignments: Sequence[Assignment], positions: list[int], *, on_gpu: bool, pack_size: int) -> Pack:
+def _pack(assignments: Sequence[Assignment], positions: list[int], limits: Limits) -> Pack:
     network = padded_network([assignments[p].network for p in positions])
     positions = sorted(positions, key=_first_of_a_kind(assignments, positions).__getitem__)
-    limit = pack_size or _fitting(network, on_gpu=on_gpu)
-    rounds = -(-len(positions) // limit)
-    return Pack(network, tuple(positions), -(-len(positions) // rounds))  # 25 jobs at most 10 a time: 9, 9 and 7
+    most, by = _most([assignments[p] for p in positions], network, limits)
+    rounds = -(-len(positions) // most)
+    return Pack(network, tuple(positions), -(-len(positions) // rounds), most, by)  # 25 jobs at most 10 a time: 9, 9, 7
 
 
 def _first_of_a_kind(assignments: Sequence[Assignment], positions: Sequence[int]) -> dict[int, int]:
@@ -136,5 +179,36 @@ def _first_of_a_kind(assignments: Sequence[Assignment], positions: Sequence[int]
     return {position: first.setdefault(kind, position) for position, kind in kinds.items()}
 
 
-def _fitting(network: Network, *, on_gpu: bool) -> int:
-    return max(1, GPU_BYTES // (4 * COPIES * network.parameters)) if on_gpu else CPU_PACK
+def _most(
+    jobs: Sequence[Assignment], network: Network, limits: Limits
+) -> tuple[int, Literal["pack_size", "cache", "memory"]]:
+    """How many of these jobs may train side by side, and what allows no more."""
+    if limits.pack_size:
+        return limits.pack_size, "pack_size"
+    if limits.circumstances.on_gpu:
+        fitting = _in_memory(jobs, network, limits, limits.memory, len(jobs)) if limits.memory else len(jobs)
+        return fitting, "memory"
+    each = max(working_set(job, network, limits.circumstances.precision) for job in jobs)
+    most = max((limits.cache or UNKNOWN_CACHE * limits.threads) // each, FEWEST_A_THREAD * limits.threads)
+    room = int(SHARE_OF_RAM * limits.memory)
+    if room < ROUGHLY * each * min(most, len(jobs)):
+        fitting = _in_memory(jobs, network, limits, room, min(most, len(jobs))) if room else most
+        if fitting < min(most, len(jobs)):
+            return fitting, "memory"
+    return most, "cache"
+
+
+def _in_memory(jobs: Sequence[Assignment], network: Network, limits: Limits, room: int, most: int) -> int:
+    """How many of these jobs, `most` at the most, fit side by side into so many bytes; one where not even that fits."""
+
+    def needed(count: int) -> int:
+        return peak(jobs, network, count, limits.circumstances).total
+
+    if needed(most) <= room:
+        return most
+    one = needed(1)
+    each = max(1, needed(2) - one)
+    count = min(most - 1, max(1, 1 + (room - one) // each))
+    while count > 1 and (found := needed(count)) > room:
+        count = min(count - 1, max(1, count * room // found))
+    return count

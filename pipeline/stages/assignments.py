@@ -17,7 +17,7 @@ from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
 from pipeline.stages.starts import start_of
-from pipeline.tables import Network
+from pipeline.tables import Job, Network
 from pipeline.tabular.targets import to_network
 from pipeline.usercode import load
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Job, Weights
+    from pipeline.tables import Design, Weights
 
 # by depth: what the width is divided by, layer by layer
 SHAPES: Mapping[str, Callable[[int], list[int]]] = {
@@ -114,6 +114,12 @@ def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate
             sections["model"]["hidden"] = ()
     model, train = type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"])
     return replace(candidate, model=model, train=train)
+
+
+def training_jobs(design: Design, train: Train) -> list[Job]:
+    """Every fold, and with `refit` all rows as one more, with every seed."""
+    folds = range(design.folds.count + train.refit)
+    return [Job(0, fold, seed) for fold in folds for seed in range(train.seed, train.seed + train.seeds)]
 
 
 def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) -> Assignment:

@@ -32,6 +32,7 @@ DTYPES = {
     "tf32": torch.float32,
 }
 PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # of products with hidden weights, where that is another
+TRAIN_CURVE_POINTS = 25
 ROWS_AT_A_TIME = 1 << 16  # made, or sent to the device to be predicted: 26 MB at 100 columns
 
 

@@ -16,9 +16,11 @@ import torch
 
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.packing import plan_packs
-from pipeline.runtime import Part, Runtime
+from pipeline.engine.sources import Streamed
+from pipeline.runtime import Part
 from pipeline.stages.assignments import assignment_of
-from pipeline.stages.learners import build_blocks, data_of, products_in
+from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
+from pipeline.stages.limits import limits_of
 from pipeline.tables import Design
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
@@ -29,12 +31,10 @@ if TYPE_CHECKING:
     from pipeline.engine.data import Data
     from pipeline.engine.fit import Fitted
     from pipeline.engine.packing import Assignment, Pack
-    from pipeline.runtime import Checkpoint
+    from pipeline.runtime import Checkpoint, Runtime
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Compute, Floats, Integers, Job
-
-TRAIN_CURVE_POINTS = 25
 
 
 def fit_networks(
@@ -52,9 +52,9 @@ def fit_networks(
     at_hand = AtHand(
         assignments_for(design, candidates, jobs, blocks.start), data_of(blocks, compute.precision), blocks
     )
-    on_gpu = torch.device(compute.device).type != "cpu"
-    planned = plan_packs(at_hand.assignments, on_gpu=on_gpu, pack_size=candidates[0].train.pack_size)
-    packs = cut(planned, compute.shares)
+    is_streamed = isinstance(blocks.source, Streamed)
+    limits = limits_of(runtime, candidates[0].train.pack_size, is_streamed=is_streamed)
+    packs = cut(plan_packs(at_hand.assignments, limits), compute.shares)
     parts = []
     for number, pack in enumerate(packs):
         work = PackWork(tuple(candidates), tuple(jobs[p] for p in pack.positions), pack.slots, metric)
@@ -134,20 +134,26 @@ class PackWork:
     def __reduce__(self) -> tuple[type[PackWork], tuple[object, ...]]:
         return PackWork, (self.candidates, self.jobs, self.slots, self.metric)
 
+    @property
+    def users_code(self) -> tuple[str, ...]:
+        """References of the user's functions that its candidates name."""
+        named = [name for c in self.candidates for name in (c.model.custom, c.train.custom_loss)]
+        return tuple(sorted({name for name in named if name}))
+
     def __call__(
-        self, shared: object, compute: Compute, checkpoint: Checkpoint, on_epochs: Callable[[int], None]
+        self, shared: object, runtime: Runtime, checkpoint: Checkpoint, on_epochs: Callable[[int], None]
     ) -> list[Fitted]:
         """The trained networks, in the order of `jobs`. shared: the design."""
         assert isinstance(shared, Design)
-        torch.set_num_threads(compute.threads)
-        used = self.at_hand or self._build(shared, compute)
+        torch.set_num_threads(runtime.compute.threads)
+        used = self.at_hand or self._build(shared, runtime)
         judge = Judge(shared, self.metric, self.jobs, used.blocks.start)
         watch = Watch(judge, TRAIN_CURVE_POINTS, on_epochs)
-        with products_in(compute.precision):
+        with products_in(runtime.compute.precision):
             return fit(used.assignments, used.data, watch=watch, slots=self.slots, checkpoint=checkpoint)
 
-    def _build(self, design: Design, compute: Compute) -> AtHand:
-        blocks, data = _BUILT.of(design, tuple(sorted({job.fold for job in self.jobs})), compute)
+    def _build(self, design: Design, runtime: Runtime) -> AtHand:
+        blocks, data = _BUILT.of(design, tuple(sorted({job.fold for job in self.jobs})), runtime)
         return AtHand(assignments_for(design, self.candidates, self.jobs, blocks.start), data, blocks)
 
 
@@ -176,12 +182,13 @@ class _Built:
         self._told: tuple[tuple[int, ...], Compute] | None = None
         self._found: tuple[Blocks, Data] | None = None
 
-    def of(self, design: Design, folds: tuple[int, ...], compute: Compute) -> tuple[Blocks, Data]:
+    def of(self, design: Design, folds: tuple[int, ...], runtime: Runtime) -> tuple[Blocks, Data]:
         """Blocks of these folds, and the rows as the engine wants them."""
+        compute = runtime.compute
         with self._lock:
             if self._found is None or self._design is not design or self._told != (folds, compute):
                 self._found = None  # the old ones make room first
-                blocks = build_blocks(design, folds, Runtime(compute))
+                blocks = build_blocks(design, folds, runtime)
                 self._found = blocks, data_of(blocks, compute.precision)
                 self._design, self._told = design, (folds, compute)
             return self._found

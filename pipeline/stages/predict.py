@@ -62,7 +62,7 @@ def predict(
         if fold not in matrices:
             matrix = torch.from_numpy(matrix_for(design, fold, rows))
             matrices = {fold: matrix.to(compute.device, DTYPES[compute.precision])}
-        tensors = [weights[name][i] for name in network.tensor_names]
+        tensors = [weights[name][i, ...] for name in network.tensor_names]  # an array also where it is one number
         total += to_target(design.target_states[fold], outputs_of(network, tensors, matrices[fold]))
     return total / len(serving)
 

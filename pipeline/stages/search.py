@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from optuna.samplers import RandomSampler
+from optuna.study import create_study
 from optuna.trial import TrialState
 
 from pipeline.errors import TrainingError
@@ -94,6 +96,13 @@ def search(
         raise TrainingError(_nothing_finite(study))
     best = study.best_trial
     return Winner(dict(best.params), float(study.best_value), best.number, _finished(study))
+
+
+def examples(base: Candidate, search: Search) -> list[Candidate]:
+    """What a first batch of a sweep may be: the configuration as it stands, and draws from the whole space."""
+    study = create_study(sampler=RandomSampler(seed=search.seed))
+    study.enqueue_trial(_as_it_stands(base, search.space))
+    return [with_values(base, _suggest(study.ask(), search.space)) for _ in range(search.parallel)]
 
 
 def _why(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted]) -> str:

@@ -75,7 +75,7 @@ def start_of(weights: Weights | None, network: Network, job: Job, *, is_refit: b
         )
     seeds = sorted(own)
     place = own[job.seed if job.seed in own else seeds[job.seed % len(seeds)]]
-    return tuple(weights.tensors[name][place] for name in network.tensor_names)
+    return tuple(weights.tensors[name][place, ...] for name in network.tensor_names)
 
 
 def _named(weights: Weights) -> str:

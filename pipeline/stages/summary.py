@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.engine.packing import COPIES
 from pipeline.engine.views import theory_of
 from pipeline.stages.assignments import Candidate, network_of, with_values
 from pipeline.stages.learners import DTYPES
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Model, Train
     from pipeline.tables import Compute, Design, Network, Winner
 
+COPIES = 5  # of what is trained: itself, gradients, two moments, best weights; for all else see --explain-packs
 CONSTANTS = {"scale": "1", "shift": "0", "bias": "0"}  # where tensors start that are not drawn
 
 
@@ -84,6 +84,9 @@ def summarise(design: Design, *, model: Model, train: Train, compute: Compute, w
 def steps_of(network: Network, dropout: float) -> Iterator[Step]:
     """What happens to a batch of rows, in turn: products, norms, activations with dropout, shortcuts."""
     yield Step(0, "input", network.inputs)
+    if network.custom:
+        yield Step(1, network.custom, network.outputs, network.parameters, network.parameters, "as it draws them")
+        return
     for layer, (_, n_out) in enumerate(network.layer_sizes):
         yield _step(network, layer, "linear", ("weight", "bias"))
         if layer == len(network.hidden):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.insides import failure_at_the_end, signs_of
@@ -17,7 +17,7 @@ from pipeline.stages.packs import fit_networks
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
-from pipeline.tables import Fits, Job, Notice
+from pipeline.tables import Fits, Notice
 from pipeline.tabular.features import take
 from pipeline.tabular.targets import to_target
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Network, Singles, Weights, Winner
+    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights, Winner
 
 
 def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
@@ -52,11 +52,9 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
     check_start(start, design)
     candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
     K = design.folds.count
-    seeds = range(train.seed, train.seed + train.seeds)
-    folds = range(K + 1) if train.refit else range(K)
-    jobs = [Job(0, fold, seed) for fold in folds for seed in seeds]
+    jobs = training_jobs(design, train)
     network = network_of(candidate, design)
-    blocks = build_blocks(design, list(folds), runtime)
+    blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     kinds = _failed(design, candidate, jobs, fitted)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)

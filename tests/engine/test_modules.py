@@ -1,6 +1,8 @@
 """Networks of the user's: many of one torch module as one program, each as if it trained alone in a plain loop."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from torch import nn
 from pipeline.engine.draws import job_key, permutations, stream
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.init import expected_std, initial_tensors
+from pipeline.engine.memory import Circumstances
 from pipeline.engine.modules import build
 from pipeline.engine.networks import Pass, decay_factors, forward, layer_shapes, padded, predict, true_tensors
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.packing import plan_packs
+from pipeline.engine.packing import Limits, plan_packs
 from pipeline.engine.probes import tensors_of
+from pipeline.engine.rehearsal import Precision
 from pipeline.engine.schedules import rates
 from pipeline.tables import Network
 from pipeline.usercode import load
@@ -228,7 +232,7 @@ def test_jobs_of_two_functions_or_options_never_share_a_program():
     networks = [network_of("plain"), network_of("mlp"), network_of("mlp", width=7), network_of("mlp"), SMALL_NETWORK]
     jobs = [job(network=network) for network in networks]
     assert len({own.graph for own in jobs}) == 4
-    packs = plan_packs(jobs, on_gpu=False)
+    packs = plan_packs(jobs, Limits(Circumstances(Precision(torch.float32), on_gpu=False)))
     assert sorted(pack.positions for pack in packs) == [(0,), (1, 3), (2,), (4,)]
 
 
@@ -288,6 +292,26 @@ def test_a_stopped_training_of_modules_goes_on_to_the_same_bits():
     for found, oracle in zip(fit_all(jobs, slots=2, checkpoint=book), expected, strict=True):
         for tensor, other in zip(found.tensors, oracle.tensors, strict=True):
             assert tensor.tobytes() == other.tobytes()
+
+
+def test_another_process_imports_the_function_itself(tmp_path):
+    """From the text alone, if it runs in a folder with the same files: the same outputs."""
+    network = replace(network_of("odd"), custom="tests/ideas.py:odd")
+    tensors = initial_tensors(network_of("odd"), torch.tensor([1]), torch.float64)
+    (tmp_path / "given").write_bytes(pickle.dumps((network, [t.numpy() for t in tensors], MATRIX.numpy())))
+    code = (
+        "import pickle, sys, torch\n"
+        "from pipeline.engine.networks import predict\n"
+        "network, tensors, rows = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(float(predict(network, [torch.as_tensor(t[0]) for t in tensors], torch.from_numpy(rows)).sum()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "given"],
+        cwd=IDEAS.parents[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not done.stderr
+    expected = predict(network_of("odd"), [t[0] for t in tensors], MATRIX).sum()
+    assert float(done.stdout) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_what_is_handed_on_pickles_without_the_function():

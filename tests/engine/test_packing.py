@@ -4,15 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from builders import SMALL_NETWORK, job
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.engine import packing
+from pipeline.engine.memory import Circumstances, peak, working_set
 from pipeline.engine.optimizers import Rule
-from pipeline.engine.packing import CPU_PACK, plan_packs
+from pipeline.engine.packing import Limits, Pack, plan_packs
+from pipeline.engine.rehearsal import Precision
 from pipeline.tables import Network
 
 WIDE = Network(inputs=3, hidden=(50,), activation="relu", init="pytorch", init_scale=0.01)
+FP32 = Precision(torch.float32)
+CPU, GPU = (Limits(Circumstances(FP32, on_gpu=on_gpu)) for on_gpu in (False, True))
 jobs_strategy = st.lists(
     st.builds(
         job,
@@ -25,13 +31,13 @@ jobs_strategy = st.lists(
 )
 
 
-@given(jobs_strategy, st.integers(0, 12), st.booleans())
-def test_packs_hold_every_job_once_and_only_jobs_of_one_program(jobs, pack_size, on_gpu):
+@given(jobs_strategy, st.integers(0, 12), st.sampled_from([CPU, GPU]))
+def test_packs_hold_every_job_once_and_only_jobs_of_one_program(jobs, pack_size, limits):
     """No pack is empty, no more train side by side than may, and every network fits into the pack's layers."""
-    packs = plan_packs(jobs, on_gpu=on_gpu, pack_size=pack_size)
+    packs = plan_packs(jobs, replace(limits, pack_size=pack_size))
     assert sorted(position for pack in packs for position in pack.positions) == list(range(len(jobs)))
     for pack in packs:
-        assert 1 <= pack.slots <= min(len(pack.positions), pack_size or (len(jobs) if on_gpu else CPU_PACK))
+        assert 1 <= pack.slots <= min(len(pack.positions), pack_size or len(jobs))
         own = [jobs[position] for position in pack.positions]
         assert len({each.graph for each in own}) == 1
         for widths in (each.network.hidden for each in own):
@@ -40,9 +46,61 @@ def test_packs_hold_every_job_once_and_only_jobs_of_one_program(jobs, pack_size,
 
 def test_places_are_as_few_and_as_evenly_used_as_can_be():
     """25 jobs at most 10 at a time: 9 places, three rounds; in the order of the jobs."""
-    [pack] = plan_packs([job()] * 25, on_gpu=False)
-    assert (pack.slots, pack.positions) == (9, tuple(range(25)))
-    assert plan_packs([], on_gpu=False) == []
+    [pack] = plan_packs([job()] * 25, replace(CPU, pack_size=10))
+    assert pack == Pack(SMALL_NETWORK, tuple(range(25)), slots=9, most=10, by="pack_size")
+    assert plan_packs([], CPU) == []
+
+
+def test_a_step_of_a_pack_stays_in_the_cache():
+    """Room for five and a half networks takes five; of networks too large for it, two for each thread."""
+    each = working_set(job(), SMALL_NETWORK, FP32)
+    [pack] = plan_packs([job()] * 40, replace(CPU, cache=int(5.5 * each)))
+    assert (pack.slots, pack.most, pack.by) == (5, 5, "cache")
+    [pack] = plan_packs([job()] * 40, replace(CPU, cache=each // 2, threads=3))
+    assert (pack.most, pack.by) == (6, "cache")
+
+
+def test_a_cache_of_unknown_size_is_taken_for_a_small_one():
+    """8 MiB a thread."""
+    [unknown] = plan_packs([job()] * 4, replace(CPU, threads=2))
+    [known] = plan_packs([job()] * 4, replace(CPU, threads=2, cache=16 << 20))
+    assert unknown == known
+
+
+def test_no_pack_is_larger_than_memory():
+    """On a CPU half of the computer's; one network is tried whatever there is."""
+    at, jobs = CPU.circumstances, [job()] * 40
+    room = peak(jobs, SMALL_NETWORK, 7, at).total
+    roomy = replace(CPU, cache=1 << 30)
+    [pack] = plan_packs(jobs, replace(roomy, memory=2 * room + 100))
+    assert (pack.most, pack.by) == (7, "memory")
+    assert plan_packs(jobs, replace(roomy, memory=200 * room))[0].by == "cache"
+    assert plan_packs(jobs, replace(roomy, memory=100))[0].slots == 1
+
+
+def test_memory_decides_on_a_gpu():
+    """As many as fit by the prediction and not one more; a step's graph keeps its memory."""
+    jobs = [job(network=WIDE, dropout=0.1)] * 50
+    for at in (GPU.circumstances, replace(GPU.circumstances, is_captured=True, is_saved=True)):
+        for count in (1, 2, 9, 49):
+            room = peak(jobs, WIDE, count, at).total
+            [pack] = plan_packs(jobs, Limits(at, memory=room))
+            assert (pack.most, pack.by) == (count, "memory")
+            [pack] = plan_packs(jobs, Limits(at, memory=room - 1))
+            assert pack.most == max(1, count - 1)
+
+
+def test_a_size_that_somebody_set_is_taken_as_it_is():
+    """train.pack_size overrides cache and memory; running out of it halves the pack later."""
+    for limits in (CPU, GPU):
+        [pack] = plan_packs([job()] * 10, replace(limits, cache=1, memory=1, pack_size=5))
+        assert (pack.slots, pack.by) == (5, "pack_size")
+
+
+def test_a_plan_for_a_cpu_does_not_rehearse(monkeypatch):
+    """Neither memory nor cache near: no work but arithmetic, so that small trainings start at once."""
+    monkeypatch.setattr(packing, "peak", None)
+    assert len(plan_packs([job()] * 30, replace(CPU, memory=8 << 30, cache=16 << 20))) == 1
 
 
 def test_like_widths_share_a_pack_and_unlike_ones_do_not():
@@ -54,12 +112,12 @@ def test_like_widths_share_a_pack_and_unlike_ones_do_not():
             for width in (128, 120, 64)
         ]
 
-    def planned(activation, on_gpu):
-        return [(pack.network.hidden[0], pack.positions) for pack in plan_packs(networks(activation), on_gpu=on_gpu)]
+    def planned(activation, limits):
+        return [(pack.network.hidden[0], pack.positions) for pack in plan_packs(networks(activation), limits)]
 
-    assert planned("relu", on_gpu=False) == [(128, (0, 1)), (64, (2,))]
-    assert planned("relu", on_gpu=True) == [(128, (0, 1, 2))]
-    assert planned("sigmoid", on_gpu=True) == [(128, (0,)), (120, (1,)), (64, (2,))]
+    assert planned("relu", CPU) == [(128, (0, 1)), (64, (2,))]
+    assert planned("relu", GPU) == [(128, (0, 1, 2))]
+    assert planned("sigmoid", GPU) == [(128, (0,)), (120, (1,)), (64, (2,))]
 
 
 def test_hyperparameters_that_leave_the_graph_alone_do_not_split_packs():
@@ -68,16 +126,9 @@ def test_hyperparameters_that_leave_the_graph_alone_do_not_split_packs():
         job(), job(lr=1.0), job(schedule="cosine"), job(dropout=0.5), job(epochs=9), job(patience=2), job(key=7),
         job(train_rows=np.arange(3)), job(restore_best=False),
     ]  # fmt: skip
-    assert len(plan_packs(alike, on_gpu=False)) == 1
+    assert len(plan_packs(alike, CPU)) == 1
     apart = [job(), job(network=WIDE), job(batch_size=5), job(loss="huber"), job(rule=Rule(kind="sgd"))]
-    assert len(plan_packs(apart, on_gpu=False)) == 5
-
-
-def test_a_gpu_takes_as_many_networks_as_its_memory_allows():
-    """4 GiB / (4 bytes x 5 copies x 200 000 001 parameters) = 1.07: one at a time; never none."""
-    huge = Network(inputs=100_000_000, hidden=(), activation="relu", init="pytorch", init_scale=0.01, outputs=2)
-    assert [pack.slots for pack in plan_packs([job(network=huge)] * 3, on_gpu=True)] == [1]
-    assert [pack.slots for pack in plan_packs([job()] * 1000, on_gpu=True)] == [1000]
+    assert len(plan_packs(apart, CPU)) == 5
 
 
 @pytest.mark.parametrize(("rows", "steps_per_epoch"), [(1, 1), (4, 1), (5, 2), (10, 3), (12, 3)])
@@ -91,5 +142,5 @@ def test_a_last_partial_batch_is_a_step(rows, steps_per_epoch):
 def test_jobs_with_equal_hyperparameters_become_neighbours():
     """Alternating candidates: the optimizer then needs two calls a step, not four."""
     slow, fast = job(lr=0.1), job(lr=0.2)
-    [pack] = plan_packs([slow, fast, slow, fast], on_gpu=False)
+    [pack] = plan_packs([slow, fast, slow, fast], CPU)
     assert pack.positions == (0, 2, 1, 3)

@@ -7,9 +7,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from builders import job, rows_and_target
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.engine.data import Data
+from pipeline.engine.draws import job_key
+from pipeline.engine.fit import Watch, fit
 from pipeline.engine.mapped import mapped_rows
 from pipeline.engine.sources import Resident, Streamed, choose_source
 from pipeline.engine.staging import Alternating, SameMemory, Sent
@@ -162,6 +166,25 @@ def test_forgotten_fetches_leave_the_buffers_in_order():
         source.prefetch(torch.tensor([[step, step + 1]]))
         source.prefetch(torch.tensor([[step + 2, step]]))
         assert same(source.gather(torch.tensor([[step, 40]])), ROWS, [[step, 40]])
+
+
+# --- training from it
+
+
+def test_networks_train_to_the_same_bits_and_no_batch_is_sent_twice():
+    """Unlike lengths, dropout, looks at held-out rows, two places for three jobs; alone, 15 steps are 15 batches."""
+    matrix, target = rows_and_target()
+    jobs = [job(), job(lr=0.003, dropout=0.3, key=job_key(1, 0)), job(train_rows=np.arange(7), epochs=3)]
+    watch = Watch(judge=lambda position, rows, outputs: float(np.abs(outputs).mean()))
+    copies = SlowCopies(0)
+    source = streamed(matrix, copies=copies)
+    resident = fit(jobs, Data(Resident(matrix), target), watch=watch, slots=2)
+    for ours, theirs in zip(fit(jobs, Data(source, target), watch=watch, slots=2), resident, strict=True):
+        assert [a.tobytes() for a in ours.tensors] == [b.tobytes() for b in theirs.tensors]
+        assert ours.curve.valid.tobytes() == theirs.curve.valid.tobytes()
+    copies.sent.clear()
+    fit([job()], Data(source, target))
+    assert len(copies.sent) == 15
 
 
 # --- few bytes

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("distributed", reason="Dask is not installed")
 
-from pipeline import dask_crew, digests
+from pipeline import dask_crew, digests, usercode
 from pipeline.dask_crew import DaskCrew, UntilStopped, differences
 from pipeline.devices import Places
 from pipeline.errors import TrainingError, WorkerError
@@ -228,6 +228,26 @@ def test_a_worker_with_other_code_is_refused(spread, monkeypatch) -> None:
         WorkerError, match=r"has not the code and libraries of this process \(pipeline.engine.fit is an"
     ):
         run(spread, work, work)
+
+
+def test_a_users_function_is_imported_anew_where_its_file_was_edited(tmp_path, monkeypatch) -> None:
+    """A worker outlives commands: it must not compute an old function under the key of the new one."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "ideas.py"
+    work = Sum()
+    monkeypatch.setattr(Sum, "users_code", ("ideas.py:loss",))
+    for value in (1, 2):
+        file.write_text(f"def loss():\n    return {value}\n")
+        dask_crew._check("here", work, dask_crew.versions_of(work))
+        assert usercode.load("ideas.py:loss")() == value
+    wanted = dask_crew.versions_of(work)
+    file.write_text("def loss():\n    return 3\n")
+    with pytest.raises(WorkerError, match=r"\(ideas\.py is another one\)"):
+        dask_crew._check("here", work, wanted)
+    file.unlink()
+    with pytest.raises(WorkerError, match=r"the Dask worker at here cannot find your function: .*no file ideas\.py"):
+        dask_crew._check("here", work, wanted)
+    usercode.forget()
 
 
 def test_differences_are_said_in_words() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from pipeline.stages.train import train
 from pipeline.tables import Compute
 from tests.builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset
 from tests.works import Environment, Failing, KillsItsProcess, Sum, UntilTold
+
+if TYPE_CHECKING:
+    from tests.shell.conftest import Project
 
 COMPUTE = Compute("cpu", 1, "fp32", shares=2)
 NUMBERS = np.arange(300_000, dtype=np.float64)  # beyond the size from which joblib maps arrays into memory
@@ -58,6 +62,21 @@ def test_training_in_processes_gives_the_same_bits_as_here(two_processes, one_th
     assert [c.valid.tobytes() for c in here.curves] == [c.valid.tobytes() for c in there.curves]
 
 
+def test_a_users_loss_trains_in_processes_as_it_does_here(project: Project) -> None:
+    """A reference travels as text and is imported where it is needed: the same submission."""
+    (project.root / "competitions" / "ideas.py").write_text(
+        "def absolute(outputs, target):\n    return (outputs - target).abs()\n"
+    )
+    words = ("--set", "train.custom_loss=competitions/ideas.py:absolute", "--set", "train.threads=1", "--workers", "2")
+    found = []
+    for engine in ("local", "processes"):
+        project.must("submit", *words, "--engine", engine)
+        found.append((project.reports / "submission.csv").read_bytes())
+        for file in project.models.glob("train-*"):
+            file.unlink()
+    assert found[0] == found[1]
+
+
 def test_parts_run_in_other_processes_and_every_value_has_its_place(two_processes):
     """Six sums: each its own, computed by at most two processes, neither of them this one."""
     found = run(two_processes, *map(Sum, range(6)))
@@ -67,9 +86,10 @@ def test_parts_run_in_other_processes_and_every_value_has_its_place(two_processe
     assert os.getpid() not in processes
 
 
-def test_a_single_part_starts_no_process(two_processes):
+def test_a_single_part_starts_no_process():
     """Nothing to do side by side: this process computes it."""
-    [(value, process, _)] = run(two_processes, Sum())
+    with open_spread(Places(("cpu", "cpu"))) as spread:
+        [(value, process, _)] = run(spread, Sum())
     assert (value, process) == (TOTAL, os.getpid())
 
 
@@ -90,9 +110,9 @@ def test_an_error_of_a_part_arrives_as_it_was_raised(two_processes):
 
 
 def test_a_process_that_is_killed_costs_its_parts_a_second_try(two_processes, tmp_path):
-    """SIGKILL once, as for want of memory: every value comes all the same."""
-    assert run(two_processes, KillsItsProcess(str(tmp_path), 1), Sum(5))[0] == TOTAL
-    assert len(list(tmp_path.iterdir())) == 1
+    """SIGKILL twice, as for want of memory: every value comes all the same, and none from this process."""
+    assert run(two_processes, KillsItsProcess(str(tmp_path), 2), Sum(5))[0] == TOTAL
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.slow
@@ -135,7 +155,7 @@ def test_each_process_claims_a_device_of_its_own_and_a_dead_one_leaves_its_own(t
 
 def test_parts_are_spread_over_different_devices():
     """Two devices: what a part is told is the device of its process, and each process has one."""
-    with open_spread(Places(("cpu", "cpu:0"))) as spread:
+    with open_spread(Places(("cpu", "cpu:0"), gigabytes=1.0)) as spread:
         found = run(spread, *map(Sum, range(8)))
     device_of = {process: {d for _, p, d in found if p == process} for _, process, _ in found}
     assert all(len(devices) == 1 for devices in device_of.values())

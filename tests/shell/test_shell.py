@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import known_keys, load_config, value_at, with_values
-from pipeline.devices import available_cores, resolve_compute
-from pipeline.graph import NOT_IN_KEYS, STAGES, key_of, key_parts
+from pipeline.devices import available_cores, cache_class, resolve_compute
+from pipeline.graph import NOT_IN_KEYS, SEARCH, STAGES, key_of, key_parts
 from pipeline.storage import heal_journal, open_study
 from pipeline.tables import Compute
 from tests.shell.conftest import CONFIG, Project
@@ -130,8 +130,21 @@ def test_a_torn_journal_is_healed_and_its_whole_lines_are_kept(tmp_path: Path) -
 
 def test_threads_and_device_are_resolved_before_they_enter_a_key() -> None:
     """0 threads are the cores this process may use; a given number stays."""
-    assert resolve_compute("cpu", 0, "fp32") == Compute("cpu", available_cores(), "fp32")
-    assert resolve_compute("cpu", 7, "fp64") == Compute("cpu", 7, "fp64")
+    cores = available_cores()
+    assert resolve_compute("cpu", 0, "fp32") == Compute("cpu", cores, "fp32", cache=cache_class(cores))
+    assert resolve_compute("cpu", 7, "fp64") == Compute("cpu", 7, "fp64", cache=cache_class(7))
+
+
+def test_the_cache_that_packs_are_planned_for_is_in_the_key_of_what_is_trained_on_a_cpu() -> None:
+    """It decides who trains side by side, so the last bits; a GPU and a study promise none."""
+
+    def keys(device: str, stage: str) -> set[str]:
+        table = {**STAGES, "search": SEARCH}
+        found = (Compute(device, 2, "fp32", cache=cache) for cache in (8, 16))
+        return {key_of(key_parts(stage, table[stage], BASE, {}, compute)) for compute in found}
+
+    assert len(keys("cpu", "train")) == 2
+    assert len(keys("cuda", "train")) == len(keys("cpu", "search")) == len(keys("cpu", "ingest")) == 1
 
 
 def test_the_reader_of_the_raw_files_counts_as_code_of_ingest() -> None:

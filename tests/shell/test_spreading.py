@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline import spreading
-from pipeline.devices import Places, resolve_places
+from pipeline.devices import Places, resolve_places, room_beside
 from pipeline.errors import ConfigError, WorkerError
 from pipeline.runtime import NoCheckpoint, Part, Runtime, in_this_process
 from pipeline.settings import Train
@@ -113,7 +113,7 @@ def test_a_consumer_that_stops_ends_the_work_of_the_crew():
 def test_a_crew_is_let_go_when_the_command_ends(monkeypatch):
     """Also where the command fails."""
     crew = Script([0, 1, 2, 3])
-    monkeypatch.setattr(spreading, "_processes", lambda devices: lambda: crew)
+    monkeypatch.setattr(spreading, "_processes", lambda devices, gigabytes: lambda: crew)
 
     def command():
         with open_spread(Places(("cpu", "cpu"))) as spread:
@@ -181,6 +181,18 @@ def test_a_gpu_that_is_not_there_is_still_a_sentence(monkeypatch):
     """With any engine."""
     with pytest.raises(ConfigError, match="this machine has 2 CUDA devices"):
         places_of(4, 2, monkeypatch, device="cuda:2", engine="processes")
+
+
+def test_processes_share_what_memory_there_is(monkeypatch, tmp_path):
+    """800 bytes free, half of them for rows: beside three others a quarter of that, in all and of a shared device."""
+    monkeypatch.setattr("pipeline.devices._free_memory", lambda: 800)
+    rooms = [room_beside(others, "cpu", 0.0, tmp_path) for others in (0, 3)]
+    assert [(room.device, room.host, room.folder) for room in rooms] == [
+        (400, 400, str(tmp_path)),
+        (100, 100, str(tmp_path)),
+    ]
+    on_gpu = room_beside(3, "cuda:1", 8.0, tmp_path, on_device=1)
+    assert (on_gpu.device, on_gpu.host) == (4_000_000_000, 100)
 
 
 # --- at the command line

@@ -1,8 +1,9 @@
-"""The user's loss and network as whole commands: trained, keyed by their source, and every fault of theirs a sentence."""
+"""The user's loss and network as whole commands: trained, keyed by their source, and every fault a sentence."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.shell.conftest import Project
 
 IDEAS = '''\
+import torch
 from torch import nn
 from weighing import weighed
 
@@ -27,8 +29,17 @@ def loss(outputs, targets):
     return weighed(outputs - targets)
 
 
+class Gain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, rows):
+        return self.gain * rows
+
+
 def build(inputs, outputs, width=4):
-    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs))
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, outputs), Gain())
 '''
 WEIGHING = """\
 import torch
@@ -135,7 +146,7 @@ def test_a_file_that_is_no_python_is_said_by_every_command(ideas: Project) -> No
     for command in ("status", "train"):
         code, _, err = ideas.run(command, *LOSS)
         assert (code, err) == (2, "error: competitions/weighing.py:4: not valid Python: '(' was never closed\n")
-    with pytest.raises(ConfigError, match="no file competitions/gone.py"):
+    with pytest.raises(ConfigError, match="no file competitions/gone"):
         user_code(["competitions/gone.py:loss"])
 
 
@@ -177,6 +188,12 @@ def test_a_network_of_the_users_goes_all_the_way(ideas: Project) -> None:
     ideas.must("report", *options)
     ideas.must("predict", "--input", str(ideas.raw / "test.csv"), "--output", "again.csv", *options)
     assert Path("again.csv").read_bytes() == (ideas.reports / "submission.csv").read_bytes()
+    ideas.must("export", "own.npz", *options)
+    out = ideas.must("train", *options, "--set", "train.warm_start=own.npz")
+    assert "networks that began with weights of own.npz: 6" in out
+    assert "6 networks" in ideas.must("train", "--explain-packs", *options)
+    summary = ideas.must("summary", *options)
+    assert "competitions/ideas.py:build" in summary
 
 
 def test_options_of_a_network_are_read_from_the_config(ideas: Project) -> None:
@@ -203,9 +220,9 @@ def test_options_of_a_network_are_read_from_the_config(ideas: Project) -> None:
         (("train.custom_loss=competitions/idea.py:loss",),
          "competitions/idea.py:loss: no file competitions/idea.py; did you mean competitions/ideas.py?"),
         (("train.custom_loss=competitions/ideas.py:loss", "train.loss_parameter=2"),
-         ("train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave it "
-         "out")),
-        (("train.custom_loss=loss",), "--set train.custom_loss: train.custom_loss = 'loss': string should match pattern"),
+         "train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave"),
+        (("train.custom_loss=loss",),
+         "--set train.custom_loss: train.custom_loss = 'loss': string should match pattern"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_config_is_a_sentence(ideas: Project, options: tuple[str, ...], said: str) -> None:
@@ -213,6 +230,19 @@ def test_a_fault_in_the_config_is_a_sentence(ideas: Project, options: tuple[str,
     code, _, err = ideas.run("train", *(word for option in options for word in ("--set", option)))
     assert code == 2
     assert err.startswith(f"error: {said}")
+
+
+def test_config_check_tries_the_users_functions_and_weights(ideas: Project) -> None:
+    """Without training: a fault in them is listed like any other."""
+    assert "nothing wrong" in ideas.must("config", "check", *LOSS, *NETWORK)
+    edit(ideas, "ideas.py", "return weighed(outputs - targets)", "return weighed(outputs - targets).mean()")
+    code, _, err = ideas.run("config", "check", *LOSS)
+    assert code == 2
+    assert "1 fault in" in err
+    assert "expected a loss for each row, shape [3, 7], found []" in err
+    code, _, err = ideas.run("config", "check", "--set", "train.warm_start=none.npz")
+    assert code == 2
+    assert "train.warm_start = 'none.npz': no such file" in err
 
 
 def test_a_loss_that_fails_while_it_trains_is_a_sentence(ideas: Project) -> None:
@@ -251,3 +281,38 @@ def test_a_sweep_trains_with_the_users_functions(ideas: Project) -> None:
     code, _, err = ideas.run("search", "--set", 'search.space={"train.custom_loss"={choice=["a:b"]}}')
     assert code == 2
     assert "unknown key 'train.custom_loss'" in err
+
+
+# --- in other processes
+
+
+@pytest.mark.slow
+def test_workers_train_with_the_users_functions_as_one_process_does(ideas: Project) -> None:
+    """Nothing but their names travels: two processes import the files themselves, to the same bytes."""
+    options = (*LOSS, *NETWORK, "--set", "train.threads=2")
+    workers = (*options, "--set", "train.engine=processes", "--set", "train.workers=2")
+    ideas.must("evaluate", *workers)
+    spread = loads(ideas)
+    parts = {file.stem: json.loads(file.read_text())["parts"] for file in ideas.models.glob("train-*.json")}
+    [threads] = [part["compute"]["threads"] for part in parts.values()]
+    shutil.rmtree(ideas.models)
+    out = ideas.must("evaluate", *LOSS, *NETWORK, "--set", f"train.threads={threads}")
+    assert "train       computed" in out
+    assert loads(ideas) == spread
+
+
+def test_a_worker_is_asked_whether_it_has_the_same_files(ideas: Project) -> None:
+    """What a pack's result depends on holds the user's modules beside ours."""
+    pytest.importorskip("distributed")
+    from pipeline.dask_crew import differences, versions_of
+    from pipeline.settings import Model, Train
+    from pipeline.stages.assignments import Candidate
+    from pipeline.stages.packs import PackWork
+
+    settings = Train(custom_loss="competitions/ideas.py:loss")
+    work = PackWork((Candidate(Model(custom="competitions/ideas.py:build"), settings),), (), 1, "rmse")
+    assert work.users_code == ("competitions/ideas.py:build", "competitions/ideas.py:loss")
+    before = versions_of(work)
+    assert {"competitions/ideas.py", "competitions/weighing.py", "pipeline.stages.packs"} <= before.keys()
+    edit(ideas, "weighing.py", "1.5", "2.5")
+    assert list(differences(before, versions_of(work))) == ["competitions/weighing.py is another one"]

@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_listed(project: Project) -> None:
 
 
 def test_a_file_that_is_not_there_is_said_by_status_too(project: Project) -> None:
-    """It is part of the key. So is a folder that is not there, for export."""
+    """It is part of the key; and `export` says that a folder is not there."""
     for command in ("status", "train"):
         code, _, err = project.run(command, *WARM)
         assert code == 2

@@ -19,7 +19,7 @@ from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import build_blocks, products_in
 from pipeline.stages.packs import Judge, PackWork, cut, fit_networks, weight_of
 from pipeline.stages.train import train
-from pipeline.tables import Compute, Job, Network
+from pipeline.tables import Job, Network
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
 
@@ -48,7 +48,7 @@ def as_if_far_away(shared, parts, runtime, on_epochs):
     """A spread that treats work and design as another process would get them: pickled, and in another order."""
     shared, works = pickle.loads(pickle.dumps((shared, [part.work for part in parts])))
     for number in reversed(range(len(parts))):
-        yield number, works[number](shared, runtime.compute, NoCheckpoint(), lambda _: None)
+        yield number, works[number](shared, runtime, NoCheckpoint(), lambda _: None)
 
 
 # --- how packs are cut
@@ -126,6 +126,14 @@ def test_work_that_travels_leaves_the_rows_behind():
     )
 
 
+def test_a_pack_names_the_functions_of_the_users_that_it_calls():
+    """Each once, whichever candidate names it: another process has to find and check them."""
+    losses = ["ideas.py:loss", "ideas.py:loss", ""]
+    candidates = tuple(Candidate(SMALL_MODEL, SHORT_TRAINING.model_copy(update={"custom_loss": x})) for x in losses)
+    net = Candidate(SMALL_MODEL.model_copy(update={"custom": "nets.py:build"}), SHORT_TRAINING)
+    assert PackWork((*candidates, net), (), 1, "rmse").users_code == ("ideas.py:loss", "nets.py:build")
+
+
 @pytest.mark.parametrize("shares", [1, 4])
 def test_a_pack_that_travelled_gives_the_same_bits(shares):
     """Blocks of only the folds that it needs, so other row numbers, and yet the same weights and curves."""
@@ -157,11 +165,10 @@ def test_the_blocks_that_a_process_built_last_serve_its_next_pack(monkeypatch):
     monkeypatch.setattr(module, "build_blocks", lambda *told: built.append(told[1]) or build_blocks(*told))
     monkeypatch.setattr(module, "_BUILT", module._Built())
     other = pickle.loads(pickle.dumps(DESIGN))
-    compute = Compute("cpu", 1, "fp64")
 
     def train(design, *folds):
         work = PackWork((CANDIDATE,), tuple(Job(0, fold, 0) for fold in folds), len(folds), "rmse")
-        work(design, compute, NoCheckpoint(), lambda _: None)
+        work(design, on_cpu("fp64"), NoCheckpoint(), lambda _: None)
 
     for design, folds in ((DESIGN, (1, 0)), (DESIGN, (0, 1)), (DESIGN, (2,)), (other, (2,))):
         train(design, *folds)

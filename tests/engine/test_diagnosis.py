@@ -230,3 +230,16 @@ def test_a_failure_can_be_stored_without_torch():
     assert repr(pickle.loads(stored)) == repr(failed.failure)
     assert isinstance(failed.failure.diagnosis.target_rms, float)
     assert np.isfinite(failed.failure.diagnosis.target_rms)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device that PyTorch can use")
+def test_a_failure_on_a_gpu_is_told_as_on_a_cpu():
+    """The same step, place and sizes, to rounding."""
+    matrix, target = rows_and_target(20)
+    (on_cpu,) = trained([job(lr=1e200)])
+    (on_gpu,) = trained([job(lr=1e200)], matrix=matrix.cuda(), target=target.cuda())
+    assert (on_gpu.failure.epoch, on_gpu.failure.step) == (on_cpu.failure.epoch, on_cpu.failure.step)
+    assert on_gpu.failure.diagnosis.fault == on_cpu.failure.diagnosis.fault
+    for ours, theirs in zip(on_gpu.failure.diagnosis.layers, on_cpu.failure.diagnosis.layers, strict=True):
+        assert ours.weight_growth == pytest.approx(theirs.weight_growth, rel=1e-6)

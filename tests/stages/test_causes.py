@@ -78,6 +78,10 @@ KNOWN = {
         case(train={"lr": 1e6}, layers=states(1e6, 1e13, 1e25, growth=3e7)), "learning rate that is too high",
         "train.lr is 1e+06, and the weights of layer 1 are 3e+07 times as large", "[train] lr = 0.004",
     ),
+    "the same before anything has grown": (
+        case(train={"lr": 1e6}, layers=states(1.0, 1.0, 1e25)), "learning rate that is too high", "train.lr is 1e+06",
+        "[train] lr = 0.004",
+    ),
     "the same with weights that are no numbers": (
         case("weights", 0, train={"lr": 1e6}), "learning rate that is too high", "1e+06", "[train] lr = 0.004",
     ),
@@ -150,13 +154,27 @@ def test_every_rule_of_the_table_decides_some_case():
         case(inputs=()),
         case(design=PLAIN_TARGET, target_rms=100.0, largest_target=150.0),
         case(design=PLAIN_TARGET, train={"optimizer": "sgd", "loss": "poisson"}, target_rms=100.0),
+        case(train={"optimizer": "sgd"}, target_rms=100.0, largest_target=900.0),
+        case(model=DEEP_MODEL, layers=states(*(1.5**layer for layer in range(6)), 1e8)),
         case(train={"precision": "bf16"}, layers=states(10.0, 7e4, 1e8)),
         case(train={"optimizer": "adam_then_sgd", "epochs": 10}, epoch=6),
         case(train={"lr": 0.03}),
         case(layers=states(1.0, 1.0, 1e8, growth=5.0), train={"lr": 0.03}),
         case(layers=states(1.0, 3.0, 1e8)),
     ],
-    ids=["z of 900", "no inputs", "adam, raw target", "rates", "bf16", "before the switch", "lr", "weights", "growth"],
+    ids=[
+        "z of 900",
+        "no inputs",
+        "adam, raw target",
+        "rates",
+        "sgd",
+        "depth",
+        "bf16",
+        "before the switch",
+        "lr",
+        "weights",
+        "growth",
+    ],
 )
 def test_what_is_ordinary_is_no_cause(failed):
     """Just inside each limit: honest ignorance instead of a wrong guess."""

@@ -157,3 +157,26 @@ def test_the_logarithm_of_a_negative_target_is_named_with_its_row():
     with pytest.raises(ConfigError, match=r"found -3.5 for id 'r5' .*\[target\] transform = \"yeojohnson\""):
         design_of(ingested(frames), target=Target(transform="log"))
     assert not trained(design_of(ingested(frames), target=Target(transform="yeojohnson"))).troubles
+
+
+# --- stalls
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "seen", "remedy"),
+    [
+        ({"depth": 8, "activation": "sigmoid"}, {}, "Gradients vanish: that of layer 1 is", '[model] norm = "layer"'),
+        ({"activation": "tanh"}, {"lr": 10.0}, "is saturated: at", '[model] norm = "layer"'),
+        ({"activation": "relu"}, {"lr": 10.0}, "are dead: they say 0 on every row", "[train] lr = 0.004"),
+        ({}, {"lr": 1e-7}, "never did better than predicting the mean", "too low. Set [train] lr = 0.004"),
+        ({"depth": 8}, {"lr": 1e-3, "epochs": 40}, "never did better", 'deep and plain. Set [model] norm = "layer"'),
+    ],
+    ids=["vanishing", "saturated", "dead", "plateau", "depth"],
+)
+def test_a_stall_is_told_in_the_log_and_in_the_report(model, settings, seen, remedy):
+    """With what was seen and the setting that mends it; no network failed."""
+    fits = trained(model={"dropout": 0.0} | model, **settings)
+    assert {curve.stopped for curve in fits.curves} == {"finished"}
+    (advice,) = [advice for advice in fits.troubles if seen in advice.seen]
+    assert remedy in advice.action
+    assert any(seen in notice.text and remedy in notice.text for notice in fits.notices)

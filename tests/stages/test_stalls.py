@@ -135,7 +135,9 @@ def test_each_sign_alone_is_told_with_its_remedy(name):
         signs(insides=(inside(gradients=(1.0, 0.0, 0.0)),)),
         signs(insides=(), curves=(), mean_errors=()),
         signs([1.1, 1.0, 1.0, 1.0]),
+        signs(np.r_[1.0, 0.5, np.full(10, 1.0)]),
         signs(BOUNCING),
+        signs(0.5 + 0.01 * (NOISE - 1), settings={"schedule": "constant"}),
         signs(BOUNCING, settings={"schedule": "constant", "plateau_factor": 0.5}),
         signs(np.r_[np.linspace(1, 0.5, 6), np.full(6, 0.5)], settings={"schedule": "constant"}),
         signs(FALLING * NOISE, settings={"schedule": "constant"}),
@@ -148,7 +150,7 @@ def test_each_sign_alone_is_told_with_its_remedy(name):
         signs(**BEHIND),
         signs(network={"hidden": ()}, insides=(inside(layers=1, gradients=(1.0,)),)),
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_what_is_ordinary_is_not_told(ordinary):
     """Just inside each limit, or with the remedy in place already."""
@@ -197,6 +199,8 @@ def test_epochs_that_were_not_scored_do_not_count():
     gaps = np.full(36, np.nan)
     gaps[::3] = FALLING
     assert stalls(signs(gaps)) == ()
+    gaps[::3] = 1.0
+    assert "never did better" in stalls(signs(gaps))[0].seen
 
 
 def test_only_deep_and_plain_networks_may_hurt_by_depth():

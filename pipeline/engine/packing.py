@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NO_RULE = GradientRule()
 UNKNOWN_CACHE = 8 << 20  # bytes a thread
-FEWEST_A_THREAD = 2  # networks, however large: threads share out the products of a pack
+FEWEST_A_THREAD = 4  # networks, however large: threads share out the products of a pack
 SHARE_OF_RAM = 0.5  # of the computer's memory for a pack on a CPU; tables and predictions lie there too
 ROUGHLY = 4  # what a pack holds at its peak is less than so many times what a step touches
 # how many times its own parameters a network may be padded to: a GPU has arithmetic to spare, a CPU has not
@@ -204,11 +204,17 @@ def _in_memory(jobs: Sequence[Assignment], network: Network, limits: Limits, roo
     def needed(count: int) -> int:
         return peak(jobs, network, count, limits.circumstances).total
 
-    if needed(most) <= room:
+    low, high, at_low, at_high = 1, most, needed(1), needed(most)
+    if at_high <= room:
         return most
-    one = needed(1)
-    each = max(1, needed(2) - one)
-    count = min(most - 1, max(1, 1 + (room - one) // each))
-    while count > 1 and (found := needed(count)) > room:
-        count = min(count - 1, max(1, count * room // found))
-    return count
+    halve = False
+    # nearly a line: a guess along it is nearly right, and every other one halves what is left
+    while high - low > 1 and at_low <= room:
+        along = low + (room - at_low) * (high - low) // (at_high - at_low)
+        count = (low + high) // 2 if halve else min(max(along, low + 1), high - 1)
+        found, halve = needed(count), not halve
+        if found <= room:
+            low, at_low = count, found
+        else:
+            high, at_high = count, found
+    return low

@@ -108,7 +108,7 @@ def step(
         live.label = BATCH
         _index = _empty(count, batch, dtype=torch.int64)
         rows = _empty(count, batch, network.inputs, dtype=precision.rows)
-        how = _pass(jobs, network, precision, batch)
+        how = _pass(jobs, network, precision)
         live.label = "layer 1"
 
         def look(layer: int, what: str, _values: Tensor) -> None:
@@ -141,13 +141,10 @@ def update(jobs: Sequence[Assignment], network: Network, precision: Precision) -
     return live.peak
 
 
-def _pass(jobs: Sequence[Assignment], network: Network, precision: Precision, batch: int) -> Pass:
+def _pass(jobs: Sequence[Assignment], network: Network, precision: Precision) -> Pass:
     """How jobs of these kinds go forward in a training step."""
     count = len(jobs)
     how = Pass(product=precision.product, training=True)
-    lengths = {len(job.train_rows) for job in jobs}
-    if len(lengths) > 1 and any(length % batch for length in lengths):
-        how.present = _empty(count, batch, dtype=torch.bool)
     if network.norm == "layer" and any(job.network.hidden != network.hidden for job in jobs):
         how.widths = _empty(count, len(network.hidden), dtype=torch.int64)
     if any(job.dropout for job in jobs):

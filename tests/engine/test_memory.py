@@ -66,8 +66,10 @@ CASES = {
     "a data-driven start": [wide(network=replace(WIDE, init="data_driven"))] * 3,
     "all bounds": [wide(gradient=GradientRule(0.1, 1.0, 1.0))] * 3,
     "sgd": [wide(rule=Rule(kind="sgd"))] * 3,
-    "rmsprop, written out": [wide(rule=Rule(kind="rmsprop", momentum=0.9, weight_decay=0.1))] * 3,
-    "one by one": [wide(epochs=2 + i) for i in range(6)],
+    "rmsprop, written out": [wide(rule=Rule(kind="rmsprop", momentum=0.9, weight_decay=0.1), batch_size=4)] * 3,
+    "rmsprop with bounds": [wide(rule=Rule(kind="rmsprop"), gradient=GradientRule(0.1), batch_size=4)] * 3,
+    "one by one": [wide(epochs=1 + i) for i in range(6)],
+    "one by one, few rows": [wide(epochs=1 + i, batch_size=4, train_rows=np.arange(12)) for i in range(6)],
 }
 
 

@@ -72,11 +72,12 @@ def test_a_step_says_which_layer_holds_what():
     assert later["layer 1"] == 2 * 500 * 20 * 4
 
 
-def test_bounds_of_any_job_are_bounds_of_the_pack():
-    """One job's clipping makes a second copy of all gradients."""
+@pytest.mark.parametrize("scratch", [0, 10**6])
+def test_bounds_of_any_job_are_bounds_of_the_pack(scratch):
+    """One job's clipping makes a second copy of all gradients, which is there until the update is made."""
     plain = [JOB] * 2
     bounded = [JOB, replace(JOB, gradient=GradientRule(clip_norm=1.0))]
-    first, second = (sum(rehearsal.step(jobs, NETWORK, 1, FP32).values()) for jobs in (plain, bounded))
+    first, second = (sum(rehearsal.step(jobs, NETWORK, 1, FP32, scratch).values()) for jobs in (plain, bounded))
     assert second - first == pytest.approx(2 * 4 * NETWORK.parameters, rel=0.1)
 
 

@@ -18,7 +18,7 @@ DATA := data/raw
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup data init features train evaluate sweep submit report heldout status doctor test test-long check lint docs bench bench-gpu clean
+.PHONY: help setup data init features train evaluate sweep submit report heldout status doctor test test-long test-kernel check lint docs bench bench-gpu clean
 
 ifeq ($(VENV),none)
 PY := $(PYTHON)
@@ -77,10 +77,14 @@ doctor: setup  ## look for leaks, and for drift between train and test
 	@$(RUN) doctor $(NAME) $(OPTIONS)
 
 test: setup  ## the core suite
-	@$(PY) -m pytest -m "not slow and not network and not docs"
+	@$(PY) -m pytest -n auto --maxprocesses=8 --dist=worksteal -m "not slow and not network and not docs"
 
 test-long: setup  ## the slow tests and those that fetch
 	@$(PY) -m pytest -m "slow or network"
+
+test-kernel: setup  ## the optimizers' kernel, without a GPU, in Triton's interpreter (installs Triton)
+	@$(PY) -c "import triton" 2>/dev/null || $(PY) -m pip install --quiet triton==3.6.0  # PyTorch for CUDA brings its own
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses=8 tests/engine/test_kernel.py
 
 check: lint test docs  ## ruff, mypy, the core suite, README's blocks
 

@@ -57,7 +57,7 @@ def execute(options: Options) -> None:
     with open_spread(places) as spread:
         runner = Runner(competition, resolved.config, compute, spread)
         if train.tuned and options.command not in WITHOUT_WINNER:
-            runner.winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name)
+            runner.take(load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name))
         (_explain_packs if options.explain_packs else run_with)(runner, options)
 
 

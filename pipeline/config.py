@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
+SEARCHED = ("model.", "train.", "preprocess.", "target.")
 # where and how often a candidate is trained, not what it is
 NOT_SEARCHED = {
     f"train.{key}"
@@ -117,6 +118,11 @@ def with_values(config: Config, values: Mapping[str, object]) -> Config:
             branch = branch[section]
         branch[leaf] = value
     return Config.model_validate(tree)
+
+
+def seconds_of(duration: str) -> float:
+    """Seconds of a duration such as 90m or 2h; 0 for none."""
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] if duration else 0.0
 
 
 def key_lines(text: str) -> dict[str, int]:
@@ -247,12 +253,16 @@ def _location(fault: Mapping[str, object]) -> list[str]:
 
 def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]) -> list[str]:
     origin = given.get("search.space", (None, "default"))[1]
-    searchable = [key for key in known if key.startswith(("model.", "train.")) and key not in NOT_SEARCHED]
+    searchable = [key for key in known if key.startswith(SEARCHED) and key not in NOT_SEARCHED]
     faults = []
     for key in config.search.space:
         if key not in searchable:
             near = difflib.get_close_matches(key, searchable, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]!r}?" if near else "a search varies keys of [model] and [train]"
+            remedy = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "a search varies keys of [model], [train], [preprocess] and [target]"
+            )
             faults.append(f"{origin}: search.space has an unknown key {key!r}; {remedy}")
         else:
             faults += [f"{origin}: search.space {key}: {fault}" for fault in _forbidden_values(config, key)]

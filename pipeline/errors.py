@@ -23,3 +23,7 @@ class TrainingError(PipelineError):
 
 class WorkerError(PipelineError):
     """Other processes cannot compute: not reached, not installed, of another version, or killed again and again."""
+
+
+class StorageError(PipelineError):
+    """A study's storage cannot be opened, read or written; what it was told before is safe in it."""

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.settings import Config
-    from pipeline.tables import Compute, Winner
+    from pipeline.tables import Compute
 
 RAW = "raw files"  # an input that is not a stage: the competition's own files, by the sha256 of their bytes
 READER = "pipeline.reading.folder"  # makes values of the raw files, so its code counts with the stage that takes them
-WINNER = "winner of the search"  # another: a sweep's best values, by their content
 START = "weights to start from"  # another: a file of `export`, by the sha256 of its bytes
 USER_CODE = ("model.custom", "train.custom_loss")  # settings that name functions of the user's
 
@@ -69,7 +68,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "train": Stage(
         "pipeline.stages.train:train",
-        inputs={"design": "preprocess", "winner": WINNER, "start": START},
+        inputs={"design": "preprocess", "start": START},
         config={"model": "model", "train": "train", "metric": "metric"},
         computes=True,
     ),
@@ -97,8 +96,16 @@ STAGES: Mapping[str, Stage] = {
 # `search` is not in the table: a study grows with every sweep, so its key (below) leaves out how long it may run
 SEARCH = Stage(
     "pipeline.stages.search:search",
-    inputs={"design": "preprocess", "start": START},
-    config={"model": "model", "train": "train", "search": "search", "metric": "metric"},
+    inputs={"dataset": "ingest", "start": START},
+    config={
+        "preprocess": "preprocess",
+        "target": "target",
+        "folds": "folds",
+        "model": "model",
+        "train": "train",
+        "search": "search",
+        "metric": "metric",
+    },
     computes=True,
 )
 # resolved elsewhere, or no part of what a stage computes
@@ -107,7 +114,12 @@ NOT_IN_KEYS = {
     *("train.engine", "train.workers", "train.scheduler", "train.device_memory"),
     "train.warm_start",
 }
-NOT_IN_SEARCH_KEYS = {"search.trials", "search.parallel", "train.seeds", "train.refit"}
+# how long, how and where a study is searched; its trials stay comparable
+NOT_IN_SEARCH_KEYS = {
+    *("search.trials", "search.timeout", "search.parallel", "search.sampler", "search.pruner", "search.percentile"),
+    *("search.startup_trials", "search.warmup_share", "search.finalists", "search.repeats", "search.kept"),
+    *("search.storage", "search.seed", "train.seeds", "train.refit"),
+}
 
 
 def key_parts(
@@ -158,11 +170,6 @@ def code_of(stage: Stage, config: Config) -> tuple[Mapping[str, str], Mapping[st
 def key_of(parts: Mapping[str, object]) -> str:
     """sha256 of the canonical JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def winner_digest(winner: Winner | None) -> str:
-    """The content of a winner, for the key of what is trained from it."""
-    return key_of(dict(winner.values)) if winner else "none"
 
 
 def _leaves(config: Config, section: str) -> list[tuple[str, object]]:

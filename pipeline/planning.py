@@ -9,9 +9,10 @@ import optuna
 from pipeline.engine.explanations import widths_of
 from pipeline.graph import SEARCH, STAGES
 from pipeline.progress import say
-from pipeline.stages.assignments import Candidate, training_jobs, with_values
+from pipeline.stages.assignments import Candidate, training_jobs
 from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
+from pipeline.sweeping import setup_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,14 +31,13 @@ def explain_packs(runner: Runner, command: str) -> None:
     config = runner.config
     runner.bring("preprocess")
     design = cast("Design", runner.value("preprocess"))
-    base = Candidate(config.model, config.train)
     if command == "search":
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        candidates = examples(base, config.search)
+        candidates = examples(setup_of(config), config.search)
         jobs = trial_jobs(design, len(candidates), config.train.seed)
         stage = SEARCH
     else:
-        candidates = [with_values(base, runner.winner.values if runner.winner else {})]
+        candidates = [Candidate(config.model, config.train)]
         jobs, stage = training_jobs(design, config.train), STAGES["train"]
     runtime, _ = runner.runtime(runner.store(stage), "", command)
     found = explained(design, candidates, jobs, runtime)

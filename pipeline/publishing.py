@@ -66,7 +66,7 @@ def _publish_report(runner: Runner) -> None:
         parts = runner.parts("train")
         libraries = cast("Mapping[str, str]", parts["libraries"])
         settings = {key: str(value) for key, value in cast("Mapping[str, object]", parts["config"]).items()}
-        tuned = {f"sweep, {key}": str(value) for key, value in (runner.winner.values if runner.winner else {}).items()}
+        tuned = {f"sweep, {key}": str(value) for key, value in runner.winner.values.items()} if runner.winner else {}
         keys = {f"artifact of {name}": runner.key(name)[:KEY_SHOWN] for name in STAGES}
         provenance = {**keys, **libraries, **settings, **tuned}
         facts = cast("ReportFacts", runner.value("report"))

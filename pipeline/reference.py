@@ -46,7 +46,7 @@ is an error with its line, never ignored. `config show NAME --origin` says what 
 RANGES = """\
 ## A search range
 
-`[search.space]` maps a dotted key of `[model]` or `[train]` to exactly one of `log`, `uniform`, `integer` and `choice`.
+`[search.space]` maps a dotted key of `[model]`, `[train]`, `[preprocess]` or `[target]` to exactly one of `log`, `uniform`, `integer` and `choice`.
 A space in a file replaces the default one as a whole.
 
 ```toml

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
-from pipeline.config import value_at
+from pipeline.config import value_at, with_values
 from pipeline.devices import memory_bytes, room_for_rows
 from pipeline.errors import ArtifactError
-from pipeline.graph import RAW, SEARCH, STAGES, START, WINNER, Stage, code_of, key_of, key_parts, winner_digest
+from pipeline.graph import RAW, SEARCH, STAGES, START, Stage, code_of, key_of, key_parts
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime, in_this_process
+from pipeline.stages.assignments import shown_layers
 from pipeline.store import Manifest, Store
 from pipeline.weights import read_weights, weights_digest
 from pipeline.words import describe, notice_lines
@@ -46,6 +47,12 @@ class Runner:
         self._parts: dict[str, dict[str, object]] = {}
         self._manifests: dict[str, Manifest] = {}
         self._values: dict[str, object] = {}
+
+    def take(self, winner: Winner) -> None:
+        """Go on as if the winner's values stood in the configuration."""
+        self.winner = winner
+        self.config = with_values(self.config, shown_layers(winner.values))
+        self._parts.clear()
 
     def store(self, stage: Stage) -> Store:
         """Where a stage's artifacts lie."""
@@ -170,14 +177,14 @@ class Runner:
             return dict(self._raw_hashes)
         if source == START:
             return weights_digest(self.config.train.warm_start)
-        return winner_digest(self.winner) if source == WINNER else self.key(source)
+        return self.key(source)
 
     def _input_value(self, source: str) -> object:
         if source == RAW:
             return read_tables(self.raw_files, self.config.files, _allowance(self.config))
         if source == START:
             return self.start()
-        return self.winner if source == WINNER else self.value(source)
+        return self.value(source)
 
     def _shown(self, manifest: Manifest) -> str:
         return str(manifest.payload.with_suffix("").relative_to(self.competition.root))

@@ -360,10 +360,12 @@ class Range(Settings):
 def _default_space() -> dict[str, Range]:
     return {
         "train.lr": Range(log=(5e-4, 2e-2)),
-        "train.weight_decay": Range(log=(1e-3, 0.3)),
+        "train.weight_decay": Range(log=(1e-2, 1.0)),
         "model.width": Range(choice=(64, 128, 256)),
         "model.depth": Range(choice=(1, 2, 3)),
         "model.dropout": Range(uniform=(0.0, 0.5)),
+        "model.activation": Range(choice=("relu", "silu", "gelu")),
+        "preprocess.scaler": Range(choice=("zscore", "robust", "quantile_normal")),
     }
 
 
@@ -371,7 +373,35 @@ class Search(Settings):
     """What `make sweep` varies, and for how long."""
 
     trials: int = Field(50, ge=1, description="trials in the study, earlier ones counted in")
-    parallel: int = Field(4, ge=1, description="trials asked for at a time and trained side by side")
+    timeout: str = Field(
+        "", pattern=r"^(\d+(\.\d+)?[smh])?$", description="ask for no further trial after this long, such as 90m or 2h"
+    )
+    parallel: int = Field(8, ge=1, description="trials in flight: as one ends, the next takes its place")
+    seeds: int = Field(1, ge=1, le=1000, description="networks a fold, averaged; a trial is scored by the mean of them")
+    sampler: Literal["tpe", "random", "grid", "qmc", "gp"] = Field(
+        "tpe", description="who suggests; grid: every choice and five points of a range"
+    )
+    pruner: Literal["percentile", "median", "halving", "none"] = Field(
+        "percentile", description="who gives trials up, by the mean loss over folds after an epoch"
+    )
+    percentile: float = Field(
+        25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
+    )
+    startup_trials: int = Field(10, ge=1, description="trials before the sampler learns and the pruner prunes")
+    warmup_share: float = Field(0.2, ge=0, lt=1, description="share of a training before which no trial is given up")
+    finalists: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="best trials that are scored again on fresh folds before one is the winner; 0: none",
+    )
+    repeats: int = Field(
+        2, ge=1, le=100, description="further splits on which they are scored, or seeds where none are"
+    )
+    kept: int = Field(50, ge=0, description="trials whose predictions are kept for a blend, the best ones")
+    storage: str = Field(
+        "", description="URL of the study's database, postgresql://… for many machines; empty: a file in models/NAME/"
+    )
     seed: int = Field(0, ge=0, le=2**31, description="of the sampler")
     space: dict[str, Range] = Field(default_factory=_default_space, description="dotted key -> range")
 

@@ -23,7 +23,7 @@ def print_summary(runner: Runner) -> None:
     """Bring the design up to date and say what would be trained on it."""
     design = cast("Design", runner.value("preprocess"))
     config = runner.config
-    found = summarise(design, model=config.model, train=config.train, compute=runner.compute, winner=runner.winner)
+    found = summarise(design, model=config.model, train=config.train, compute=runner.compute)
     for line in summary_lines(found):
         say(line)
 

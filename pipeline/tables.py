@@ -401,10 +401,32 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Finalist:
+    """One of a search's best trials: the score that chose it, and those on folds that did not. Lower is better."""
+
+    trial: int
+    values: Mapping[str, object]
+    score: float
+    again: tuple[float, ...]  # one for each fresh split
+
+    @property
+    def fresh(self) -> float:
+        """The mean of those on fresh splits."""
+        return sum(self.again) / len(self.again)
+
+
+@dataclass(frozen=True, slots=True)
 class Winner:
     """The best candidate of a search: dotted config keys and their values."""
 
     values: Mapping[str, object]
-    score: float
+    score: float  # that chose it
     trial: int
     trials: int
+    finalists: tuple[Finalist, ...] = ()  # best first by the score that chose them, the winner among them
+
+    @property
+    def optimism(self) -> float | None:
+        """How much worse the winner is on fresh folds than the score that chose it; None where nothing was scored again."""
+        own = [one for one in self.finalists if one.trial == self.trial]
+        return own[0].fresh - own[0].score if own else None

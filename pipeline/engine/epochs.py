@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ class Epochs:
     ) -> None:
         self.jobs, self.judge, self.prune = jobs, judge, prune
         self.values_at_a_time = VALUES_AT_A_TIME
-        self.scored_epochs = [_spread(job.epochs, train_curve_points) for job in jobs]
+        self.train_curve_points = train_curve_points
 
     def end(self, pack: PackState, ended: Integers) -> dict[int, str]:
         """Write the epoch down for the networks at these places; who has to leave, and why."""
@@ -81,7 +82,7 @@ class Epochs:
         return {place: "pruned" for place, record in enumerate(pack.records) if record.position in given_up}
 
     def _scored(self, record: Record) -> frozenset[int]:
-        return self.scored_epochs[record.position]
+        return _spread(self.jobs[record.position].epochs, self.train_curve_points)
 
     def _note(self, record: Record, loss: float, train: float, *, is_finite: bool) -> bool:
         """Write an epoch down; whether its weights are to be kept."""
@@ -150,6 +151,7 @@ class Epochs:
         return found
 
 
+@functools.cache
 def _spread(epochs: int, points: int) -> frozenset[int]:
     """About `points` epochs, the first and the last among them."""
     return (

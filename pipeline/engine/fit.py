@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch
 from pipeline.engine.diagnosis import Failure, failure_of
 from pipeline.engine.epochs import Epochs, Judge, Prune
 from pipeline.engine.networks import true_tensors
-from pipeline.engine.pack import PackState, one_by_one
+from pipeline.engine.pack import PackState, one_by_one, width_of
 from pipeline.engine.packing import padded_network
 from pipeline.engine.room import does_not_fit, runs_out
 from pipeline.engine.step import Step
@@ -58,6 +58,18 @@ class Watch:
     on_halved: Callable[[int], None] | None = None
 
 
+class Supply(Protocol):
+    """Where jobs come from while a pack trains, and where trained networks go. Positions count from 0 as jobs come."""
+
+    def more(self, free: int) -> Sequence[Assignment]:
+        """At most so many further jobs, of the pack's program; none where there are none now."""
+        ...
+
+    def take(self, position: int, fitted: Fitted) -> None:
+        """A network that has left its place."""
+        ...
+
+
 class _Saved(TypedDict):
     """A training in its middle: results so far, jobs that wait for a place, and those that train."""
 
@@ -94,13 +106,39 @@ def fit(
     return [replace(training.results[position], narrowed_to=narrowed_to) for position in range(len(jobs))]
 
 
+def serve(supply: Supply, like: Sequence[Assignment], data: Data, *, watch: Watch, slots: int) -> None:
+    """Train whatever `supply` has, `slots` networks side by side, until it has no more and all have left.
+
+    like: jobs of the same program, no narrower and with no fewer rows than any that will come. The rest is as in `fit`;
+    there are no checkpoints.
+    """
+    training = _Training(supply.more(slots), data, watch, slots, supply=supply, like=like)
+    training.resume(None)
+    while training.pack:
+        training.step()
+    training.step_of.release()
+
+
 class _Training:
     """Who trains, who waits, and who has finished."""
 
-    def __init__(self, jobs: Sequence[Assignment], data: Data, watch: Watch, slots: int) -> None:
-        assert len({job.graph for job in jobs}) == 1, "jobs of one pack must share all that changes the program"
-        self.jobs, self.data, self.watch, self.slots = jobs, data, watch, slots
-        self.epochs = Epochs(jobs, watch.judge, watch.prune, watch.train_curve_points)
+    def __init__(
+        self,
+        jobs: Sequence[Assignment],
+        data: Data,
+        watch: Watch,
+        slots: int,
+        *,
+        supply: Supply | None = None,
+        like: Sequence[Assignment] = (),
+    ) -> None:
+        """like: besides the jobs, what others that come from the supply will be like."""
+        known = [*jobs, *like]
+        assert len({job.graph for job in known}) == 1, "jobs of one pack must share all that changes the program"
+        self.network, self.width = padded_network([job.network for job in known]), width_of(known)
+        self.jobs = list(jobs)
+        self.data, self.watch, self.slots, self.supply = data, watch, slots, supply
+        self.epochs = Epochs(self.jobs, watch.judge, watch.prune, watch.train_curve_points)
         self.pack = self._empty()
         self.step_of = Step(data.device)
         self.results: dict[int, Fitted] = {}
@@ -142,14 +180,17 @@ class _Training:
                 self.watch.on_progress(len(ended))
 
     def _empty(self) -> PackState:
-        network = padded_network([job.network for job in self.jobs])
-        return PackState(self.jobs, network, self.data, on_device=self.data.device.type == "cuda")
+        on_device = self.data.device.type == "cuda"
+        return PackState(self.jobs, self.network, self.data, width=self.width, on_device=on_device)
 
     def _fill(self) -> None:
         """Give free places to networks that had to leave theirs, then to those that have not begun."""
         while self.parked and len(self.pack) < self.slots:
             self.pack.load(self.parked.pop(0))
         free = self.slots - len(self.pack)
+        missing = free - (len(self.jobs) - self.waiting)
+        if self.supply is not None and missing > 0:
+            self.jobs += self.supply.more(missing)
         joining = range(self.waiting, min(self.waiting + free, len(self.jobs)))
         if runs_out(lambda: self.pack.join(list(joining))):
             self._halve_start(len(joining))
@@ -196,6 +237,10 @@ class _Training:
             own = true_tensors([best[place] for best in pack.best], self.jobs[record.position].network)
             tensors = tuple(tensor.cpu().numpy().copy() for tensor in own)
             failure = failure_of(pack, place) if why == "not finite" else None
-            self.results[record.position] = Fitted(tensors, curve, failure)
+            fitted = Fitted(tensors, curve, failure)
+            if self.supply is None:
+                self.results[record.position] = fitted
+            else:
+                self.supply.take(record.position, fitted)
         pack.keep(np.array([i for i in range(len(pack)) if i not in leaving], dtype=np.int64))
         self._fill()

@@ -51,13 +51,19 @@ class Record:
 class PackState:
     """M networks in training. `records` and the first axis of every tensor that is held are in the same order."""
 
-    def __init__(self, jobs: Sequence[Assignment], network: Network, data: Data, *, on_device: bool = False) -> None:
-        """on_device: keep the count of steps there too, as a captured step needs it."""
+    def __init__(
+        self, jobs: Sequence[Assignment], network: Network, data: Data, *, width: int = 0, on_device: bool = False
+    ) -> None:
+        """Room for `jobs`, of which none is here yet.
+
+        width: the most rows that a job of them has, in whole batches; 0: as they are now. on_device: keep the count of
+        steps there too, as a captured step needs it.
+        """
         self.jobs, self.network, self.data, self.on_device = jobs, network, data, on_device
         self.device, self.dtype = data.device, data.target.dtype
         self.loss = loss_of(jobs[0].loss)
         self.records: list[Record] = []
-        self.width = max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
+        self.width = width or width_of(jobs)
         self.held: dict[str, Tensor] = {}
         self.tensors: list[Tensor] = []  # what is trained; `running` is not
         self.running: list[Tensor] = []
@@ -220,6 +226,11 @@ class PackState:
         self._widths = None
         if self.network.norm == "layer" and any(job.network.hidden != self.network.hidden for job in jobs):
             self._widths = torch.tensor([job.network.hidden for job in jobs], device=self.device)
+
+
+def width_of(jobs: Sequence[Assignment]) -> int:
+    """The most rows that one of these jobs has, in whole batches."""
+    return max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
 
 
 def one_by_one(state: Mapping[str, object]) -> list[dict[str, object]]:

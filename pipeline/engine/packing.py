@@ -158,6 +158,17 @@ def allowed_padding(*, on_gpu: bool) -> float:
     return GPU_PADDING if on_gpu else CPU_PADDING
 
 
+def may_join(network: Network, padded: Network, *, on_gpu: bool) -> bool:
+    """Whether a network of the same program fits among those that are padded to `padded`, without undue arithmetic."""
+    if network == padded:
+        return True
+    is_narrower = all(own <= wide for own, wide in zip(network.hidden, padded.hidden, strict=True))
+    may_pad = (
+        network.activation in KEEPS_ZERO and padded.parameters <= allowed_padding(on_gpu=on_gpu) * network.parameters
+    )
+    return is_narrower and may_pad
+
+
 def padded_network(networks: Sequence[Network]) -> Network:
     """The network whose layers are as wide as the widest of each."""
     hidden = tuple(max(widths) for widths in zip(*(network.hidden for network in networks), strict=True))

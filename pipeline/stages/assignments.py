@@ -104,16 +104,9 @@ def _users_network(candidate: Candidate, design: Design) -> Network:
     return replace(network, custom_tensors=tensors_of(network, load(model.custom)))
 
 
-def with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:
-    """Replace dotted keys of [model] and [train]; a searched width or depth overrides an explicit `hidden`."""
-    sections = {"model": candidate.model.model_dump(), "train": candidate.train.model_dump()}
-    for key, value in values.items():
-        section, leaf = key.split(".")
-        sections[section][leaf] = value
-        if key in ("model.width", "model.depth"):
-            sections["model"]["hidden"] = ()
-    model, train = type(candidate.model)(**sections["model"]), type(candidate.train)(**sections["train"])
-    return replace(candidate, model=model, train=train)
+def shown_layers(values: Mapping[str, object]) -> dict[str, object]:
+    """The values, and where there is a width or a depth among them, no explicit `hidden`, which would win over it."""
+    return dict(values) if {"model.width", "model.depth"}.isdisjoint(values) else {"model.hidden": (), **values}
 
 
 def training_jobs(design: Design, train: Train) -> list[Job]:

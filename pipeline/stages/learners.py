@@ -61,11 +61,10 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
     Peak memory: the result and one chunk of rows, on a bf16 device a second copy in half its bytes.
     """
     total = len(design.rows.numeric)
-    begin: dict[tuple[int, TargetState], int] = {}  # fit -> first row of its block
-    start = {f: begin.setdefault((id(design.states[f]), design.target_states[f]), len(begin) * total) for f in folds}
+    start = block_starts(design, folds)
     device, dtype = torch.device(runtime.compute.device), DTYPES[runtime.compute.precision]
     product = PRODUCTS.get(runtime.compute.precision)
-    shape = (len(begin) * total, len(design.columns))
+    shape = (len(set(start.values())) * total, len(design.columns))
     matrix = empty_rows(shape, dtype, device, runtime.room, product=product)
     target = torch.full((len(matrix),), torch.nan, dtype=dtype, device=device)
     for first, fold in {first: fold for fold, first in start.items()}.items():
@@ -75,6 +74,13 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
         own = to_network(design.target_states[fold], design.target)
         target[first : first + len(own)] = torch.from_numpy(own)
     return Blocks(matrix, target, start, total, choose_source(matrix, device, runtime.room.device, product))
+
+
+def block_starts(design: Design, folds: Sequence[int]) -> dict[int, int]:
+    """The first row of each fold's block; folds with an identical fit share one."""
+    total = len(design.rows.numeric)
+    begin: dict[tuple[int, TargetState], int] = {}  # fit -> first row of its block
+    return {f: begin.setdefault((id(design.states[f]), design.target_states[f]), len(begin) * total) for f in folds}
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.engine.views import theory_of
-from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.stages.assignments import Candidate, network_of
 from pipeline.stages.learners import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.settings import Model, Train
-    from pipeline.tables import Compute, Design, Network, Winner
+    from pipeline.tables import Compute, Design, Network
 
 COPIES = 5  # of what is trained: itself, gradients, two moments, best weights; for all else see --explain-packs
 CONSTANTS = {"scale": "1", "shift": "0", "bias": "0"}  # where tensors start that are not drawn
@@ -54,9 +54,9 @@ class Summary:
         return self.folds * self.seeds + self.refits
 
 
-def summarise(design: Design, *, model: Model, train: Train, compute: Compute, winner: Winner | None = None) -> Summary:
+def summarise(design: Design, *, model: Model, train: Train, compute: Compute) -> Summary:
     """What `train` would build from the same arguments."""
-    candidate = with_values(Candidate(model, train), winner.values if winner else {})
+    candidate = Candidate(model, train)
     network, train = network_of(candidate, design), candidate.train
     trained = network.parameters
     running = sum(n_in * n_out for n_in, n_out in network.running.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
+from pipeline.stages.assignments import Candidate, network_of, training_jobs
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.insides import failure_at_the_end, signs_of
@@ -29,28 +29,27 @@ if TYPE_CHECKING:
     from pipeline.runtime import Runtime
     from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights, Winner
+    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights
 
 
-def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
+def train(
     design: Design,
     *,
     model: Model,
     train: Train,
     metric: str,
     runtime: Runtime,
-    winner: Winner | None = None,
     start: Weights | None = None,
 ) -> Fits:
     """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
 
-    winner: a search's best values, which replace those of [model] and [train]. start: weights to begin with.
+    start: weights to begin with.
     Raises ConfigError where these do not fit, or would leak; TrainingError, naming fold, seed and cause, where networks
     never had a finite loss; the others train to their end before, and are kept.
     """
     started = time.perf_counter()
     check_start(start, design)
-    candidate = with_values(Candidate(model, train, start), winner.values if winner else {})
+    candidate = Candidate(model, train, start)
     K = design.folds.count
     jobs = training_jobs(design, train)
     network = network_of(candidate, design)

@@ -1,0 +1,214 @@
+"""Trials in flight: their networks train in the packs of others of the same program, leave together, and make room.
+
+As a trial ends or is given up, the next one takes its places; one that needs another program waits for that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pipeline.engine.fit import Watch, serve
+from pipeline.engine.packing import may_join, plan_packs
+from pipeline.engine.sources import Streamed
+from pipeline.errors import ConfigError
+from pipeline.stages.assignments import assignment_of
+from pipeline.stages.learners import products_in
+from pipeline.stages.limits import limits_of
+from pipeline.stages.packs import Judge
+from pipeline.stages.setups import Benches
+from pipeline.stages.spaces import suggested
+from pipeline.stages.trials import Curves, Trained, is_reported
+from pipeline.tables import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import optuna
+
+    from pipeline.engine.epochs import EpochScore
+    from pipeline.engine.fit import Fitted
+    from pipeline.engine.packing import Assignment
+    from pipeline.stages.setups import Quest, Setup
+    from pipeline.stages.trials import Session
+    from pipeline.tables import Floats, Integers
+
+
+@dataclass(slots=True)
+class Live:
+    """A trial in flight. jobs and assignments: one for each of its networks."""
+
+    trial: optuna.Trial
+    setup: Setup
+    jobs: list[Job]
+    assignments: list[Assignment]
+    curves: Curves
+    fitted: dict[int, Fitted] = field(default_factory=dict)  # place among `jobs` -> its network
+    positions: list[int] = field(default_factory=list)  # of its networks in their pack
+    is_over: bool = False
+
+
+class Pool:
+    """Keeps `search.parallel` trials in flight until the session gives no more."""
+
+    def __init__(self, quest: Quest, session: Session) -> None:
+        self.quest, self.session = quest, session
+        self.benches = Benches(quest, quest.folds)
+        self.flying = 0
+        self.waiting: list[Live] = []
+
+    def run(self) -> None:
+        """Train until nothing is left to ask for."""
+        torch.set_num_threads(self.quest.runtime.compute.threads)
+        self.ask()
+        while self.waiting:
+            _Company(self).train()
+            self.ask()
+
+    def ask(self) -> None:
+        """Fill up what is in flight. A trial whose settings do not go together ends here."""
+        while self.flying < self.quest.search.parallel:
+            trials = self.session.ask(self.quest.search.parallel - self.flying)
+            if not trials:
+                return
+            for trial in trials:
+                try:
+                    self.waiting.append(self._live(trial))
+                except ConfigError as error:
+                    if trial.number == 0:  # the configuration as it stands
+                        raise
+                    self.session.fail(trial, str(error))
+                else:
+                    self.flying += 1
+
+    def _live(self, trial: optuna.Trial) -> Live:
+        setup = self.quest.base.with_values(suggested(trial, self.quest.search.space))
+        design, start = self.benches.design_of(setup), self.benches.starts_of(setup)
+        seeds = range(setup.train.seed, setup.train.seed + self.quest.search.seeds)
+        jobs = [Job(0, fold, seed) for seed in seeds for fold in range(design.folds.count)]
+        assignments = [assignment_of(design, setup.candidate, job, start[job.fold]) for job in jobs]
+        return Live(trial, setup, jobs, assignments, Curves(len(jobs), setup.train.epochs))
+
+
+class _Company:
+    """Trials that share a program and its pack: the supply of the engine's places, and the ear for their scores."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        oldest = pool.waiting[0]
+        self.bench = pool.benches.of(oldest.setup)
+        self.limits = limits_of(
+            pool.quest.runtime,
+            pool.quest.base.train.pack_size,
+            is_streamed=isinstance(self.bench.blocks.source, Streamed),
+        )
+        own = [live for live in pool.waiting if self._same_rows(live)]
+        owners = [live for live in own for _ in live.jobs]
+        pack = plan_packs([a for live in own for a in live.assignments], self.limits)[0]
+        self.network, each = pack.network, len(oldest.jobs)
+        self.slots = pack.most // each * each or pack.most  # whole trials, where at least one has room
+        self.pending: deque[tuple[Live, int]] = deque()
+        self.places: list[tuple[Live, int]] = []  # position in the pack -> trial, place among its jobs
+        chosen = {id(owners[position]) for position in pack.positions}
+        self.like = [a for live in own if id(live) in chosen for a in live.assignments]
+        for live in own:
+            if id(live) in chosen:
+                self._enter(live)
+
+    def train(self) -> None:
+        """Until no trial that fits is left."""
+        watch = Watch(self._judge, prune=self._given_up)
+        with products_in(self.pool.quest.runtime.compute.precision):
+            serve(self, self.like, self.bench.data, watch=watch, slots=self.slots)
+
+    # --- the engine asks for jobs, and hands over what it has trained
+
+    def more(self, free: int) -> Sequence[Assignment]:
+        """Jobs for so many free places, if there are any."""
+        if len(self.pending) < free:
+            self.pool.ask()
+            for live in [live for live in self.pool.waiting if self._fits(live)]:
+                self._enter(live)
+        taken = [self.pending.popleft() for _ in range(min(free, len(self.pending)))]
+        for live, _ in taken:
+            live.positions.append(len(self.places))
+        self.places += taken
+        return [live.assignments[place] for live, place in taken]
+
+    def take(self, position: int, fitted: Fitted) -> None:
+        """A network that has left its place."""
+        live, place = self.places[position]
+        if live.is_over:
+            return
+        live.fitted[place] = fitted
+        curve = fitted.curve
+        if curve.best_epoch < 0:  # the trial has come to nothing, and its other networks leave too
+            self._finish(live)
+            return
+        live.curves.end(place, float(np.nanmin(curve.valid)))
+        if len(live.fitted) == len(live.jobs):
+            self._finish(live)
+
+    # --- it tells scores, and hears who is to be given up
+
+    def _judge(self, position: int, rows: Integers, outputs: Floats) -> float:
+        live, place = self.places[position]
+        judge = Judge(self.bench.design, self.pool.quest.metric, live.jobs, self.bench.blocks.start)
+        return judge(place, rows, outputs)
+
+    def _given_up(self, scores: Sequence[EpochScore]) -> Iterable[int]:
+        """Positions of networks whose trial is over, among them trials that the study gives up at these scores."""
+        heard: dict[int, Live] = {}
+        for score in scores:
+            live, place = self.places[score.position]
+            live.curves.add(place, score.epoch, score.loss)
+            heard[id(live)] = live
+        for live in heard.values():
+            if not live.is_over and self._is_to_be_given_up(live):
+                self.pool.session.give_up(live.trial)
+                self._end(live)
+        return [position for live in heard.values() if live.is_over for position in live.positions]
+
+    def _is_to_be_given_up(self, live: Live) -> bool:
+        return any(
+            self.pool.session.report(live.trial, epoch, score)
+            for epoch, score in live.curves.means()
+            if is_reported(epoch, live.curves.epochs) and np.isfinite(score)
+        )
+
+    # --- trials
+
+    def _finish(self, live: Live) -> None:
+        """Score the whole of the trial and tell it."""
+        places = sorted(live.fitted)
+        trained = Trained(
+            live.setup, self.bench, [live.jobs[place] for place in places], [live.fitted[place] for place in places]
+        )
+        score = trained.score(self.pool.quest.metric)
+        if np.isfinite(score):
+            self.pool.session.complete(live.trial, score, trained)
+        else:
+            self.pool.session.fail(live.trial, trained.cause())
+        self._end(live)
+
+    def _enter(self, live: Live) -> None:
+        self.pool.waiting.remove(live)
+        self.pending.extend((live, place) for place in range(len(live.jobs)))
+
+    def _end(self, live: Live) -> None:
+        live.is_over = True
+        self.pool.flying -= 1
+        self.pending = deque(entry for entry in self.pending if entry[0] is not live)
+
+    def _same_rows(self, live: Live) -> bool:
+        return self.pool.benches.key_of(live.setup) == self.bench.key
+
+    def _fits(self, live: Live) -> bool:
+        first = self.like[0]
+        own = live.assignments[0]
+        on_gpu = self.limits.circumstances.on_gpu
+        return self._same_rows(live) and first.graph == own.graph and may_join(own.network, self.network, on_gpu=on_gpu)

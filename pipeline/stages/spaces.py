@@ -1,0 +1,65 @@
+"""The search space: a candidate's values suggested by a trial, the configuration as it stands, a grid of it all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import optuna
+
+    from pipeline.settings import Range
+
+Values = dict[str, object]  # dotted key of the configuration -> what a trial tries there
+
+GRID_POINTS = 5  # of a range of real numbers
+
+
+def suggested(trial: optuna.Trial, space: Mapping[str, Range]) -> Values:
+    """What the study's sampler wants to try."""
+    values: Values = {}
+    for key, dimension in space.items():
+        if dimension.choice is not None:
+            values[key] = trial.suggest_categorical(key, dimension.choice)
+        elif dimension.integer is not None:
+            values[key] = trial.suggest_int(key, *dimension.integer)
+        elif dimension.log is not None:
+            values[key] = trial.suggest_float(key, *dimension.log, log=True)
+        elif dimension.uniform is not None:
+            values[key] = trial.suggest_float(key, *dimension.uniform)
+    return values
+
+
+def as_it_stands(values: Mapping[str, object], space: Mapping[str, Range]) -> Values:
+    """The configuration's own values where the space holds them; the sampler fills in the others."""
+    return {key: values[key] for key, dimension in space.items() if _holds(dimension, values[key])}
+
+
+def grid(space: Mapping[str, Range]) -> dict[str, list[float | int | str]]:
+    """Every choice, every integer, and five points of a range, its ends among them."""
+    points: dict[str, list[float | int | str]] = {}
+    for key, dimension in space.items():
+        if dimension.choice is not None:
+            points[key] = list(dimension.choice)
+        elif dimension.integer is not None:
+            points[key] = list(range(dimension.integer[0], dimension.integer[1] + 1))
+        elif dimension.log is not None:
+            points[key] = _within(np.geomspace(*dimension.log, GRID_POINTS).tolist(), dimension.log)
+        elif dimension.uniform is not None:
+            points[key] = _within(np.linspace(*dimension.uniform, GRID_POINTS).tolist(), dimension.uniform)
+    return points
+
+
+def _within(points: list[float], ends: tuple[float, float]) -> list[float | int | str]:
+    """The points, the ends of the range exactly as they were given: roundings may lie outside."""
+    return [ends[0], *points[1:-1], ends[1]]
+
+
+def _holds(dimension: Range, value: object) -> bool:
+    bounds = dimension.log or dimension.uniform or dimension.integer
+    if bounds is None:
+        return value in (dimension.choice or ())
+    return isinstance(value, (int, float)) and bounds[0] <= value <= bounds[1]

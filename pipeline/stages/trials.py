@@ -1,0 +1,144 @@
+"""A trial in flight: its networks, what is known of their losses, and when it has come to an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pipeline.stages.assignments import network_of
+from pipeline.stages.failures import failed, short
+from pipeline.stages.learners import outputs_of
+from pipeline.tabular.metrics import loss
+from pipeline.tabular.targets import to_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import optuna
+    from optuna.trial import TrialState
+
+    from pipeline.engine.fit import Fitted
+    from pipeline.stages.setups import Bench, Setup
+    from pipeline.tables import Floats, Job
+
+CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
+REPORTS = 20  # of a training, evenly spaced: each is written to the study's storage
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trial's networks after their training, for whoever wants a score, a cause or predictions."""
+
+    setup: Setup
+    bench: Bench
+    jobs: Sequence[Job]
+    fitted: Sequence[Fitted]
+
+    def held_out(self) -> Floats:
+        """Out-of-fold predictions, the mean over seeds [P], in the order of `Folds.scored_rows`.
+
+        All NaN where a network of the trial is missing or has no weights to use.
+        """
+        folds, blocks = self.bench.design.folds, self.bench.blocks
+        network, seeds = network_of(self.setup.candidate, self.bench.design), len({job.seed for job in self.jobs})
+        total = np.zeros(len(folds.scored_folds))
+        if len(self.jobs) < seeds * folds.count or any(result.curve.best_epoch < 0 for result in self.fitted):
+            return np.full_like(total, np.nan)
+        for job, result in zip(self.jobs, self.fitted, strict=True):
+            valid = folds.valid[job.fold]
+            outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid], blocks.target.device)
+            total[folds.scored_folds == job.fold] += to_target(self.bench.design.target_states[job.fold], outputs)
+        return total / seeds
+
+    def score(self, metric: str) -> float:
+        """The pooled out-of-fold loss; infinity where there is none."""
+        design, predicted = self.bench.design, self.held_out()
+        value = loss(metric, design.target[design.folds.scored_rows], predicted)
+        return value if np.isfinite(value) else float("inf")
+
+    def cause(self) -> str:
+        """Why there is no score: the first failed network's cause, else the weights of a very last step."""
+        candidate = self.setup.candidate
+        cases = failed(self.bench.design, candidate, self.jobs, self.fitted)
+        lr = f"{candidate.train.lr:g}"
+        return short(cases[0][0]) if cases else f"predictions that are not finite; [train] lr below {lr}"
+
+
+class Session(Protocol):
+    """The study, as one searching process sees it. Lower scores are better."""
+
+    def begin(self, as_it_stands: Mapping[str, object]) -> None:
+        """See to it that the configuration as it stands is the first trial to be trained to an end."""
+        ...
+
+    def trials(self, state: TrialState) -> list[optuna.trial.FrozenTrial]:
+        """All trials in that state, whoever trained them."""
+        ...
+
+    def recall(self, name: str) -> object:
+        """What was remembered under that name; None where nothing was."""
+        ...
+
+    def remember(self, name: str, value: object) -> None:
+        """Keep a plain value with the study."""
+        ...
+
+    def ask(self, count: int) -> Sequence[optuna.Trial]:
+        """At most so many further trials; none where the study has, or is about to have, all that it is to have."""
+        ...
+
+    def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
+        """Write down a score within the training; whether the trial is to be given up."""
+        ...
+
+    def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
+        """A trial with a finite score."""
+        ...
+
+    def fail(self, trial: optuna.Trial, cause: str) -> None:
+        """A trial without one; it counts all the same, for trying it again would end the same."""
+        ...
+
+    def give_up(self, trial: optuna.Trial) -> None:
+        """A trial that was stopped because others were better."""
+        ...
+
+
+@dataclass(slots=True)
+class Curves:
+    """Losses of a trial's networks, epoch by epoch, from which the mean over all of them follows.
+
+    networks: how many there are. epochs: of their training. Networks may be at different epochs: some wait for a
+    place in the pack. One that stopped early counts with its best loss, as its weights do.
+    """
+
+    networks: int
+    epochs: int
+    losses: dict[int, dict[int, float]] = field(default_factory=dict)  # epoch -> network -> loss
+    ended: dict[int, float] = field(default_factory=dict)  # network -> its best loss
+    known: int = 0  # epochs whose mean has been given
+
+    def add(self, network: int, epoch: int, value: float) -> None:
+        """The loss of a network after so many epochs."""
+        self.losses.setdefault(epoch, {})[network] = value
+
+    def end(self, network: int, best: float) -> None:
+        """A network that trains no more."""
+        self.ended[network] = best
+
+    def means(self) -> Iterator[tuple[int, float]]:
+        """(epoch, mean loss) for every epoch that all networks have come to since the last call, in order."""
+        while self.known < self.epochs:
+            values = self.ended | self.losses.get(self.known + 1, {})
+            if len(values) < self.networks:
+                return
+            self.known += 1
+            self.losses.pop(self.known, None)
+            yield self.known, float(np.mean(list(values.values())))
+
+
+def is_reported(epoch: int, epochs: int) -> bool:
+    """Whether the study hears of the score after so many epochs: REPORTS times at most, never of the last one."""
+    return epoch < epochs and epoch % max(1, -(-epochs // REPORTS)) == 0

@@ -62,8 +62,8 @@ def does_not_fit(job: Assignment) -> TrainingError:
 
 
 def no_room_beside(job: Assignment) -> TrainingError:
-    """What to raise when memory ran out where nothing can be taken again or set aside."""
+    """What to raise when memory ran out in the middle of an update, or where networks were to be set aside."""
     return TrainingError(
-        f"memory ran out in the middle of an update of networks of {job.network.parameters:,} parameters, which cannot "
-        "be taken again; lower [train] pack_size, then run it again: it goes on from its last checkpoint"
+        f"memory ran out where networks of {job.network.parameters:,} parameters can neither go on nor be set aside; "
+        "lower [train] pack_size and run it again: it goes on from its last checkpoint"
     )

@@ -279,11 +279,16 @@ def test_a_step_that_fails_before_its_update_has_moved_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(WrittenPath, "_update"), (step_module, "update_running"), (step_module, "_keep_statistics")]
+    ("kind", "owner", "name"),
+    [
+        ("rmsprop", WrittenPath, "_update"),
+        ("rmsprop", step_module, "update_running"),
+        ("adam", step_module, "update_running"),
+    ],
 )
-def test_a_step_that_fails_within_its_update_is_not_taken_again(monkeypatch, owner, name):
+def test_a_step_that_fails_within_its_update_is_not_taken_again(monkeypatch, kind, owner, name):
     """Some tensors have moved and others have not: better no results than wrong ones."""
-    jobs = [replace(own, rule=Rule("rmsprop")) for own in FIVE]
+    jobs = [replace(own, rule=Rule(kind)) for own in FIVE]
     Fails(monkeypatch, owner, name, 8)
     with pytest.raises(TrainingError, match="it goes on from its last checkpoint"):
         fit(jobs, resident(MATRIX, TARGET))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import torch
 
+from pipeline.engine.room import is_want_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
@@ -72,7 +74,7 @@ class Captured(Generic[T]):
             except RuntimeError as error:
                 self.release()
                 self.reason = f"capture failed: {type(error).__name__}: {error}".splitlines()[0]
-                self._lacks_memory = isinstance(error, torch.OutOfMemoryError)
+                self._lacks_memory = is_want_of_memory(error)
                 return self._function()
         self._remember(signature, recording)
         graph, result = recording

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DROPOUT = 3  # purpose in a job's stream of draws
 SCRATCH = 7  # tensors as large as the widest that an update written out takes at most
+SCRATCH_OF_ALL = 2  # where nobody is frozen, of RMSprop, which is all that a CPU writes out
 
 
 class Step:
@@ -91,6 +92,7 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
     """
     assert pack.optimizer is not None
     assert pack.gradients is not None
+    pack.is_torn = False
     held, batches, data = pack.held, pack.batches, pack.data
     index, present = batches.places(held["order"], shape), batches.present(shape)
     batch, target = data.source.gather(index) if batch is None else batch, data.target.take(index)
@@ -107,24 +109,37 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
         if halved:
             gradients, overflowed = loss_scale.unscaled(gradients, held["loss_scale"])
         bounded = pack.gradients.apply(gradients, pack.tensors)
-        _reserve(pack)
-        # from here on things change: what can run out of memory has come before
         frozen = _freeze(pack, losses.detach())
         if overflowed is not None:
-            loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
             frozen = overflowed if frozen is None else frozen | overflowed
-        _keep_statistics(pack, how, frozen)
+        _reserve(pack, frozen)
+        # from here on things change, and the step cannot be taken again; fused kernels take no memory once they begin
+        pack.is_torn = pack.optimizer.path != "fused"
         pack.optimizer.step(bounded, frozen)
+        pack.is_torn = True
+        held["loss_sum"].add_(losses.detach())
+        if overflowed is not None:
+            loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
+        _keep_statistics(pack, how, frozen)
         if batches.on_device:
             batches.device_steps.add_(1)
+        pack.is_torn = False
 
 
-def _reserve(pack: PackState) -> None:
-    """Make sure of the memory that the update takes, so that it cannot fail half-way."""
-    if pack.device.type == "cuda":
-        largest = max(pack.tensors, key=torch.Tensor.numel)
-        for held in [torch.empty_like(largest) for _ in range(SCRATCH)]:
-            del held  # the allocator keeps it at hand
+def _reserve(pack: PackState, frozen: Tensor | None) -> None:
+    """Make sure of the memory that the update takes, so that it cannot fail half-way.
+
+    On a CPU once for each company: what was there for its first update is there for the next.
+    """
+    assert pack.optimizer is not None
+    scratch = SCRATCH_OF_ALL if frozen is None else SCRATCH
+    if pack.device.type == "cpu":
+        if pack.optimizer.path == "fused" or pack.reserved == (pack.company, scratch):
+            return
+        pack.reserved = pack.company, scratch
+    largest = max(pack.tensors, key=torch.Tensor.numel)
+    for held in [torch.empty_like(largest) for _ in range(scratch)]:
+        del held  # the allocator keeps it at hand
 
 
 def signature(pack: PackState, shape: Shape) -> tuple[object, ...]:
@@ -144,9 +159,8 @@ def _mean(rows: Tensor, present: Tensor | None) -> Tensor:
 
 
 def _freeze(pack: PackState, losses: Tensor) -> Tensor | None:
-    """Note the losses, and at which step the first one that is not finite came; who must not move, bool [M]."""
+    """Note at which step the first loss that is not finite came; who must not move, bool [M]. It may be noted twice."""
     held = pack.held
-    held["loss_sum"].add_(losses)
     if not pack.batches.on_device and not pack.any_frozen and math.isfinite(float(losses.sum())):
         return None
     steps = pack.batches.device_steps if pack.batches.on_device else torch.as_tensor(pack.batches.steps)

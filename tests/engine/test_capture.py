@@ -164,6 +164,7 @@ def test_after_a_want_of_memory_a_release_begins_anew_after_another_failure_it_d
     """Whoever makes room, with fewer networks say, releases first; what cannot be recorded never will."""
     for failure, expected in (
         (torch.OutOfMemoryError("full"), ["warm", "capture", "replay"]),
+        (RuntimeError("CUDA error: out of memory"), ["warm", "capture", "replay"]),
         (RuntimeError("no"), []),
     ):
         step, counter, device = captured(failure)

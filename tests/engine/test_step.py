@@ -12,6 +12,8 @@ from pipeline.engine import step as step_module
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.optimizers import Rule
+from pipeline.engine.optimizers.fused import FusedPath
+from pipeline.engine.optimizers.written import WrittenPath
 from pipeline.engine.pack import PackState
 from pipeline.engine.step import signature, train_step
 from pipeline.errors import TrainingError
@@ -197,3 +199,118 @@ def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
     found = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     assert asked[:3] == [1 << 22, 1 << 21, 1 << 20]
     assert [own.curve.valid.tolist() for own in found] == [own.curve.valid.tolist() for own in expected]
+
+
+def assert_same(found, expected):
+    for own, oracle in zip(found, expected, strict=True):
+        for tensor, other in zip(own.tensors, oracle.tensors, strict=True):
+            np.testing.assert_allclose(tensor, other, rtol=1e-9, atol=1e-12)
+
+
+FIVE = [job(key=job_key(0, i), epochs=2 + i, network=NORMED) for i in range(5)]
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_where_a_place_cannot_be_filled_again_those_who_train_go_on(monkeypatch, room):
+    """Three networks fit at first, then only so many: one fewer side by side, and the same results."""
+    expected = fit(FIVE, resident(MATRIX, TARGET), slots=3)
+    real, halved = PackState._take_in, []
+
+    def take_in(pack, records, *rest):
+        if len(pack) and len(pack) + len(records) > room:
+            raise torch.OutOfMemoryError("no more")
+        real(pack, records, *rest)
+
+    monkeypatch.setattr(PackState, "_take_in", take_in)
+    found = fit(FIVE, resident(MATRIX, TARGET), watch=Watch(on_halved=halved.append), slots=3)
+    assert halved == [2, 1][: 3 - room]
+    assert_same(found, expected)
+
+
+def test_a_network_that_was_set_aside_waits_until_there_is_room(monkeypatch):
+    """Taking it in again fails twice; it is not lost."""
+    expected = fit(FIVE, resident(MATRIX, TARGET))
+    real, failures = PackState.load, []
+
+    def load(pack, state):
+        if len(failures) < 2:
+            failures.append(len(state["records"]))
+            raise torch.OutOfMemoryError("no more")
+        real(pack, state)
+
+    monkeypatch.setattr(PackState, "load", load)
+    Scarce(monkeypatch, 3)
+    found = fit(FIVE, resident(MATRIX, TARGET))
+    assert len(failures) == 2
+    assert_same(found, expected)
+
+
+def test_what_a_captured_step_holds_is_given_back_before_networks_are_copied(monkeypatch):
+    """Copies are made in the memory that has just become free."""
+    told = []
+    for kind, name in ((step_module.Step, "release"), (PackState, "state"), (PackState, "keep")):
+        real = getattr(kind, name)
+        monkeypatch.setattr(kind, name, lambda *given, real=real, name=name: [told.append(name), real(*given)][1])
+    Scarce(monkeypatch, 3)
+    fit(FIVE, resident(MATRIX, TARGET))
+    assert told[:3] == ["release", "state", "keep"]
+
+
+class Fails:
+    """A function for which memory runs out at one of its calls."""
+
+    def __init__(self, monkeypatch, owner, name, at):
+        real, self.calls = getattr(owner, name), 0
+
+        def function(*arguments):
+            self.calls += 1
+            if self.calls == at:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, function)
+
+
+def test_a_step_that_fails_before_its_update_has_moved_nothing(monkeypatch):
+    """Neither weights nor running statistics nor sums of losses: it is taken again with the same results."""
+    expected = fit(FIVE, resident(MATRIX, TARGET), watch=Watch(judge))
+    Fails(monkeypatch, FusedPath, "step", 8)
+    assert_same(fit(FIVE, resident(MATRIX, TARGET), watch=Watch(judge)), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner", "name"),
+    [
+        ("rmsprop", WrittenPath, "_update"),
+        ("rmsprop", step_module, "update_running"),
+        ("adam", step_module, "update_running"),
+    ],
+)
+def test_a_step_that_fails_within_its_update_is_not_taken_again(monkeypatch, kind, owner, name):
+    """Some tensors have moved and others have not: better no results than wrong ones."""
+    jobs = [replace(own, rule=Rule(kind)) for own in FIVE]
+    Fails(monkeypatch, owner, name, 8)
+    with pytest.raises(TrainingError, match="it goes on from its last checkpoint"):
+        fit(jobs, resident(MATRIX, TARGET))
+
+
+@pytest.mark.parametrize(("kind", "times"), [("rmsprop", 2), ("adam", 0)])
+def test_room_for_an_update_is_tried_once_for_each_company(monkeypatch, kind, times):
+    """On a CPU, where the update is written out; before anything has moved."""
+    real, tried = torch.empty_like, []
+    jobs = [replace(own, rule=Rule(kind)) for own in FIVE[:3]]
+    pack = PackState(jobs, NORMED, resident(MATRIX, TARGET))
+    pack.join(range(3))
+    monkeypatch.setattr(torch, "empty_like", lambda t: [tried.append(len(pack)), real(t)][1])
+    taken(pack, 4)
+    pack.keep(np.array([0, 1]))
+    taken(pack, 4)
+    assert tried == ([3] * times + [2] * times)
+
+
+def test_networks_that_cannot_be_set_aside_end_in_a_sentence(monkeypatch):
+    """There is no memory beside the device either."""
+    Scarce(monkeypatch, 3)
+    Fails(monkeypatch, PackState, "state", 1)
+    with pytest.raises(TrainingError, match="can neither go on nor be set aside"):
+        fit(FIVE, resident(MATRIX, TARGET))

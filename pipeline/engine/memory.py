@@ -76,9 +76,9 @@ def peak(jobs: Sequence[Assignment], network: Network, count: int, at: Circumsta
 
 
 def bound(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> int:
-    """Bytes that the peak on a CPU stays below, from shapes alone: nothing is rehearsed. Not for networks of the user's.
+    """Bytes that the peak on a CPU stays below, from shapes alone, some times too many; nothing is rehearsed.
 
-    Some times too much; what is within it fits for certain.
+    Not for networks of the user's.
     """
     scored = _scored_rows(jobs, at)
     # fewer networks at a time have more rows each, and as many values
@@ -164,6 +164,12 @@ def free_on(device: torch.device) -> int:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def held_on(device: torch.device) -> tuple[int, int, int]:
+    """Bytes of a CUDA device: all of it, those of this process's tensors, and those that PyTorch holds beside them."""
+    taken = torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[1], taken, torch.cuda.memory_reserved(device) - taken
+
+
 def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> dict[str, int]:
     own = rehearsal.company(jobs, count)
     scratch = 0
@@ -173,9 +179,11 @@ def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumst
         scratch = rehearsal.update(own, network, at.precision)
     found = dict(rehearsal.step(own, network, batch_rows(jobs), at.precision, scratch))
     if at.is_streamed:
-        # the next batch, and on a GPU one more, where a captured step finds its own
+        # the next batch; on a GPU one more, where a captured step finds its own, and outside of the memory of its graph
+        # what lines that models share are spread into (`Streamed.gather`); elsewhere that is the step's batch itself
         batch = count * batch_rows(jobs) * network.inputs * at.precision.rows.itemsize
-        found["rows on their way"] = (2 if at.is_captured else 1) * batch
+        shares_lines = count > 1 and len({job.key for job in jobs}) < len(jobs)
+        found["rows on their way"] = (2 + shares_lines if at.is_captured else 1) * batch
     return found
 
 

@@ -69,6 +69,10 @@ CASES = {
     "rmsprop, written out": [wide(rule=Rule(kind="rmsprop", momentum=0.9, weight_decay=0.1), batch_size=4)] * 3,
     "rmsprop with bounds": [wide(rule=Rule(kind="rmsprop"), gradient=GradientRule(0.1), batch_size=4)] * 3,
     "one by one": [wide(epochs=1 + i) for i in range(6)],
+    "scored in slices": [
+        wide(network=replace(WIDE, inputs=5, hidden=(512,)), valid_rows=np.arange(20_000) % 170, epochs=1)
+    ]
+    * 2,
     "one by one, few rows": [wide(epochs=1 + i, batch_size=4, train_rows=np.arange(12)) for i in range(6)],
 }
 
@@ -80,7 +84,7 @@ def test_the_peak_is_foreseen_within_a_tenth(name):
     assert of(CASES[name], is_judged=False).total == pytest.approx(found, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["alone", "twelve with dropout", "one by one"])
+@pytest.mark.parametrize("name", ["alone", "twelve with dropout", "one by one", "scored in slices"])
 def test_so_it_is_where_networks_are_scored(name):
     """All rows of a fold at once may be more than a step's."""
     assert of(CASES[name]).total == pytest.approx(measured(CASES[name], FP32, is_judged=True), rel=0.1)
@@ -204,7 +208,11 @@ def test_circumstances_add_what_they_add():
     assert "a network leaves" in found(is_pruned=True)
     batch = 4 * 64 * 60 * 4
     assert found(is_streamed=True)["a step"] - plain["a step"] == batch
-    assert found(is_streamed=True, is_captured=True)["a step"] - plain["a step"] == 2 * batch
+    assert found(is_streamed=True, is_captured=True)["a step"] - plain["a step"] == 3 * batch
+    unlike = [wide(key=i) for i in range(4)]  # no two draw the same rows, so that none are sent once and spread
+    at = Circumstances(FP32, is_streamed=True, is_captured=True)
+    [step] = [moment for moment in moments(unlike, WIDE, 4, at) if moment.when == "a step"]
+    assert step.items["rows on their way"] == 2 * batch
     assert "a network leaves" not in plain
 
 

@@ -19,6 +19,7 @@ from pipeline.engine.gradients import PackedGradients
 from pipeline.engine.losses import loss_of
 from pipeline.engine.networks import Pass, answers, decay_factors, forward
 from pipeline.engine.optimizers import PackedOptimizer
+from pipeline.engine.rhythm import rows_at_a_time
 from pipeline.engine.room import chosen
 from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
@@ -187,7 +188,7 @@ class PackState:
             tensors = [t.index_select(0, chosen) for t in tensors]
             how.widths = None if how.widths is None else how.widths.index_select(0, chosen)
         index = padded_rows(rows, max(map(len, rows)), self.device)
-        width = max(1, values_at_a_time // (len(rows) * self.data.source.columns))
+        width = rows_at_a_time(self.network, len(rows), self.batches.batch_size, values_at_a_time)
         parts = [
             forward(self.network, tensors, self.data.source.gather(part), how)
             for part in torch.split(index, width, dim=1)

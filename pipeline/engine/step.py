@@ -39,7 +39,8 @@ class Step:
         self._captured = Captured(self._take, backend_for(device))
         self._now: tuple[PackState, Shape, Tensor | None] | None = None
         self._ahead: tuple[BatchPlan, int, Tensor] | None = None  # whose coming batch, its step, and its index
-        self._buffers: dict[tuple[int, Shape], Tensor] = {}  # where a captured step finds its batch
+        self._buffer: Tensor | None = None  # where a captured step finds its batch
+        self._buffer_of: BatchPlan | None = None  # the company that it was made for
 
     @property
     def reason(self) -> str:
@@ -49,6 +50,7 @@ class Step:
     def take(self, pack: PackState) -> None:
         """One step of every network."""
         shape = pack.batches.shape()
+        self._now = None  # the batch before this one makes room
         batch = None if isinstance(pack.data.source, Resident) else self._fetched(pack, shape)
         self._now = pack, shape, batch
         self._captured(
@@ -58,8 +60,7 @@ class Step:
     def release(self) -> None:
         """Give up what was captured, and its memory."""
         self._captured.release()
-        self._now = self._ahead = None
-        self._buffers.clear()
+        self._now = self._ahead = self._buffer = self._buffer_of = None
 
     def _take(self) -> None:
         assert self._now is not None
@@ -79,10 +80,18 @@ class Step:
             following = batches.places(order, batches.shape(1), 1)
             self._ahead = batches, step + len(pack), following
             source.prefetch(following)
-        if not pack.on_device:
-            return batch
-        buffer = self._buffers.setdefault((len(pack), shape), torch.empty_like(batch))
-        return buffer.copy_(batch)
+        return self._in_place(batch, batches) if pack.on_device else batch
+
+    def _in_place(self, batch: Tensor, batches: BatchPlan) -> Tensor:
+        """The batch where steps of this company always find it, whatever its width: as large as the largest."""
+        if self._buffer is None or self._buffer_of is not batches:
+            # recordings point into the buffer, and those of a former company are of no use: they go together
+            self._captured.release()
+            self._buffer = None  # before its successor is made
+            most = min(batches.batch_size, int(batches.lengths.max()))
+            self._buffer = batch.new_empty(batch.shape[0] * most * batch.shape[2])
+            self._buffer_of = batches
+        return self._buffer[: batch.numel()].view(batch.shape).copy_(batch)
 
 
 def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> None:

@@ -1,6 +1,7 @@
 """One step: counted here or on the device, frozen where a loss is not finite, safe when memory runs out."""
 
 import re
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,16 @@ import torch
 from builders import SMALL_NETWORK, job, resident, rows_and_target
 
 from pipeline.engine import step as step_module
+from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
+from pipeline.engine.live import LiveBytes
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.optimizers.fused import FusedPath
 from pipeline.engine.optimizers.written import WrittenPath
 from pipeline.engine.pack import PackState
-from pipeline.engine.step import signature, train_step
+from pipeline.engine.sources import Streamed
+from pipeline.engine.step import Step, signature, train_step
 from pipeline.errors import TrainingError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,6 +118,103 @@ def test_products_in_fp16_skip_a_step_whose_gradient_overflowed():
     assert not any(torch.equal(now[1], then[1]) for now, then in zip(pack.tensors, before, strict=True))
     taken(pack, 30)
     assert not any(torch.equal(now[0], then[0]) for now, then in zip(pack.tensors, before, strict=True))
+
+
+# --- batches that stream to a captured step
+
+
+class Recorder:
+    """A CPU that counts as a device which captures: a graph does its step when replayed, and knows its batch's place.
+
+    graphs: those that somebody still holds.
+    """
+
+    def __init__(self, monkeypatch):
+        self.graphs, self.batches = weakref.WeakSet(), []
+        real = step_module.train_step
+
+        def step(pack, shape, batch=None):
+            self.batches.append(batch)
+            real(pack, shape, batch)
+
+        monkeypatch.setattr(step_module, "train_step", step)
+        monkeypatch.setattr(step_module, "backend_for", lambda _device: self)
+
+    def warm(self, function):
+        return function()
+
+    def capture(self, function):
+        graph = Graph(function, weakref.ref(self.batches[-1].untyped_storage()))
+        self.graphs.add(graph)
+        return graph, None
+
+
+class Graph:
+    """One recording."""
+
+    def __init__(self, replay, storage):
+        self.replay, self.storage = replay, storage
+
+
+def streaming(monkeypatch, jobs):
+    """A pack whose rows stream, counted on the device, its step, and a function that takes one of them."""
+    recorder = Recorder(monkeypatch)
+    pack = PackState(jobs, SMALL_NETWORK, Data(Streamed(MATRIX, torch.device("cpu")), TARGET), on_device=True)
+    pack.join(range(len(jobs)))
+    step = Step(torch.device("cpu"))
+
+    def take():
+        pack.begin_epochs()
+        step.take(pack)
+        pack.batches.advance()
+        for place in pack.batches.beginning():
+            pack.records[place].epoch += 1
+
+    return recorder, pack, step, take
+
+
+def test_streamed_batches_of_one_company_lie_in_one_place_whatever_their_width(monkeypatch):
+    """A captured step finds them there: batches 4 wide and ones 3 wide, all as the rows say."""
+    jobs = [job(train_rows=np.arange(rows), key=rows, epochs=9) for rows in (13, 7)]
+    recorder, pack, _, take = streaming(monkeypatch, jobs)
+    for _ in range(20):
+        shape = pack.batches.shape()
+        expected = None if len(pack.batches.beginning()) else MATRIX[pack.batches.places(pack.held["order"], shape)]
+        take()
+        assert expected is None or torch.equal(recorder.batches[-1], expected)
+    assert {batch.shape[1] for batch in recorder.batches} == {4, 3}
+    assert len({batch.data_ptr() for batch in recorder.batches}) == 1
+    assert recorder.batches[0].untyped_storage().nbytes() == 2 * 4 * 3 * 8
+
+
+def test_a_place_of_streamed_batches_goes_with_its_company_and_only_with_its_graphs(monkeypatch):
+    """Networks leave one by one: of all that companies had, the last one's place is left, and after `release` none."""
+    jobs = [job(train_rows=np.arange(9 + i), key=i, epochs=20) for i in range(5)]
+    recorder, pack, step, take = streaming(monkeypatch, jobs)
+    places = []
+    while len(pack):
+        for _ in range(7):
+            take()
+            places.append(weakref.ref(recorder.batches[-1].untyped_storage()))
+            assert all(graph.storage() is not None for graph in recorder.graphs)
+            assert recorder.graphs or len(recorder.batches) < 4
+            del recorder.batches[:-1]
+        recorder.batches.clear()
+        assert len({id(place()) for place in places if place() is not None}) == 1
+        pack.keep(np.arange(len(pack) - 1))
+    step.release()
+    assert not recorder.graphs
+    assert not any(place() is not None for place in places)
+
+
+def test_a_streamed_batch_is_copied_into_its_place_without_another_one_beside_it(monkeypatch):
+    """Beside the fetched rows a step of the company makes no tensor as large as a batch on the way there."""
+    _, pack, step, take = streaming(monkeypatch, [job(epochs=9)])
+    take()
+    batch = torch.zeros(1, 4, 3, dtype=torch.float64)
+    with LiveBytes() as live:
+        step._in_place(batch, pack.batches)
+    assert live.peak == 0
 
 
 # --- memory

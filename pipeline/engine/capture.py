@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import torch
 
+from pipeline.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
@@ -69,9 +71,11 @@ class Captured(Generic[T]):
         if recording is None:
             try:
                 recording = self._backend.capture(self._function)
-            except RuntimeError as error:
+            # a refusal inside a function of the user's comes as a ConfigError; if that fails anyway, it does so below
+            except (RuntimeError, ConfigError) as error:
                 self.release()
-                self.reason = f"capture failed: {type(error).__name__}: {error}".splitlines()[0]
+                kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
+                self.reason = f"capture failed: {kind}{error}".splitlines()[0]
                 self._lacks_memory = isinstance(error, torch.OutOfMemoryError)
                 return self._function()
         self._remember(signature, recording)

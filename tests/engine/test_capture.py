@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine.capture import NO_DEVICE, Captured, CudaGraphs, backend_for
+from pipeline.errors import ConfigError
+from pipeline.usercode import blamed
 
 on_gpu = [
     pytest.mark.gpu,
@@ -144,6 +146,41 @@ def test_where_recording_fails_the_reason_is_told_and_calls_are_plain():
     assert device.events == ["warm", "capture"]
     assert counter.work == 5
     assert step.reason == "capture failed: RuntimeError: operation not permitted when stream is capturing"
+
+
+def users_loss(device, *, fails_anyway=False):
+    """A loss of the user's that waits for the device: a recording cannot, a plain call can."""
+    done = []
+
+    def function():
+        with blamed("train.custom_loss = 'ideas.py:mine' failed"):
+            if device.recording is not None or (fails_anyway and done):
+                raise RuntimeError("operation not permitted when stream is capturing")
+        done.append(0)
+
+    return function, done
+
+
+def test_a_function_of_the_users_that_cannot_be_recorded_is_called_plainly():
+    """What waits for the device is a fault in a recording alone; the reason names whose it is."""
+    device = Imitation()
+    function, done = users_loss(device)
+    step = Captured(function, device)
+    for _ in range(4):
+        step("a")
+    assert (device.events, len(done)) == (["warm", "capture"], 4)
+    told = "train.custom_loss = 'ideas.py:mine' failed: RuntimeError: operation not permitted when stream is capturing"
+    assert step.reason == f"capture failed: {told}"
+
+
+def test_a_function_of_the_users_that_fails_anyway_is_told_so():
+    """The plain call in the place of the recording raises what is really wrong."""
+    device = Imitation()
+    function, _ = users_loss(device, fails_anyway=True)
+    step = Captured(function, device)
+    step("a")
+    with pytest.raises(ConfigError, match=r"ideas\.py:mine"):
+        step("a")
 
 
 def test_a_failure_gives_earlier_recordings_back():

@@ -1,7 +1,8 @@
 """One step of a pack: a batch, a forward and a backward pass, and an update of every network.
 
-A network whose loss is not finite freezes as it was before that step, and its neighbours go on. On a CUDA device the
-step waits for nothing on the host, so that it can be captured as a graph and replayed.
+A network whose loss is not finite, or in fp16 whose gradient never is, freezes as it was before that step, and its
+neighbours go on. On a CUDA device the step waits for nothing on the host, so that it can be captured as a graph and
+replayed.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
         frozen = _freeze(pack, losses.detach())
         if overflowed is not None:
             loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
+            _give_up(pack, held["loss_scale"] < loss_scale.LEAST)
             frozen = overflowed if frozen is None else frozen | overflowed
         _keep_statistics(pack, how, frozen)
         pack.optimizer.step(bounded, frozen)
@@ -149,11 +151,22 @@ def _freeze(pack: PackState, losses: Tensor) -> Tensor | None:
     held["loss_sum"].add_(losses)
     if not pack.batches.on_device and not pack.any_frozen and math.isfinite(float(losses.sum())):
         return None
-    steps = pack.batches.device_steps if pack.batches.on_device else torch.as_tensor(pack.batches.steps)
-    falls = ~torch.isfinite(losses) & (held["frozen_at"] < 0)
-    held["frozen_at"].copy_(torch.where(falls, steps, held["frozen_at"]))
+    return _frozen(pack, ~torch.isfinite(losses))
+
+
+def _give_up(pack: PackState, hopeless: Tensor) -> None:
+    """Freeze networks [M] whose gradient no factor makes finite, and see to it that the end of the epoch finds them."""
+    pack.held["loss_sum"].masked_fill_(hopeless, math.nan)
+    _frozen(pack, hopeless)
+
+
+def _frozen(pack: PackState, falls: Tensor) -> Tensor:
+    """Who is frozen, bool [M], after those in `falls` have become so at this step."""
+    held, batches = pack.held, pack.batches
+    steps = batches.device_steps if batches.on_device else torch.as_tensor(batches.steps)
+    held["frozen_at"].copy_(torch.where(falls & (held["frozen_at"] < 0), steps, held["frozen_at"]))
     frozen = held["frozen_at"] >= 0
-    if not pack.batches.on_device:
+    if not batches.on_device:
         pack.any_frozen = bool(frozen.any())
     return frozen
 

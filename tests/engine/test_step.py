@@ -11,6 +11,8 @@ from builders import SMALL_NETWORK, job, resident, rows_and_target
 from pipeline.engine import step as step_module
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
+from pipeline.engine.loss_scale import LEAST
+from pipeline.engine.losses import LOSSES, Loss
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.pack import PackState
 from pipeline.engine.step import signature, train_step
@@ -197,3 +199,54 @@ def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
     found = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     assert asked[:3] == [1 << 22, 1 << 21, 1 << 20]
     assert [own.curve.valid.tolist() for own in found] == [own.curve.valid.tolist() for own in expected]
+
+
+# --- fp16: a gradient that no factor makes finite
+
+
+@pytest.fixture
+def rooted(monkeypatch):
+    """A finite loss whose gradient is NaN where its parameter is 0: the root's slope there is infinite."""
+
+    def loss(outputs, target, parameter):
+        return torch.sqrt((outputs * 0) ** 2 + parameter) + (outputs - target).square()
+
+    monkeypatch.setitem(LOSSES, "rooted", Loss(loss, 1.0))
+    matrix, target = rows_and_target(rows=60, dtype=torch.float32)
+    return resident(matrix.half(), target, torch.float16)
+
+
+def rooted_jobs(epochs):
+    """The middle one has the gradient that is NaN; 5 steps an epoch."""
+    rows = np.arange(20)
+    return [
+        job(key=job_key(m, 0), train_rows=rows, epochs=epochs, loss="rooted", loss_parameter=float(m != 1))
+        for m in range(3)
+    ]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_network_whose_gradient_is_never_finite_freezes_when_its_factor_has_run_out(rooted, on_device):
+    """From 2^16 the 41st halving comes below 2^-24, at step 40; its neighbours go on and its weights stay."""
+    pack = PackState(rooted_jobs(20), SMALL_NETWORK, rooted, on_device=on_device)
+    pack.join(range(3))
+    before = [tensor.detach().clone() for tensor in pack.tensors]
+    taken(pack, 40)
+    assert pack.held["frozen_at"].tolist() == [-1, -1, -1]
+    assert pack.held["loss_scale"][1] == LEAST
+    taken(pack, 5)
+    assert pack.held["frozen_at"].tolist() == [-1, 40, -1]
+    assert pack.any_frozen != on_device
+    assert pack.held["loss_sum"].isfinite().tolist() == [True, False, True]
+    for tensor, start in zip(pack.tensors, before, strict=True):
+        assert [torch.equal(tensor[m], start[m]) for m in range(3)] == [False, True, False]
+
+
+def test_a_gradient_that_is_never_finite_is_told_as_a_fault(rooted):
+    """As without loss scaling: the training ends as not finite, with the step and the tensor; neighbours finish."""
+    watch = Watch(lambda _, rows, outputs: float(np.mean((outputs - rooted.target.numpy()[rows]) ** 2)))
+    first, middle, last = fit(rooted_jobs(20), rooted, watch=watch)
+    assert [own.curve.stopped for own in (first, middle, last)] == ["finished", "not finite", "finished"]
+    assert (middle.failure.epoch, middle.failure.step) == (8, 40)
+    assert middle.failure.diagnosis.fault.first == "gradient"
+    assert first.curve.valid[-1] < first.curve.valid[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -155,13 +156,29 @@ def _abandon(graph: torch.cuda.CUDAGraph, pool: _POOL_HANDLE, device: int) -> No
         torch._C._cuda_endAllocateToPool(device, pool)  # noqa: SLF001 - nothing public ends it
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """A graph or an event that the garbage collector destroys in the middle would spoil the recording."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+class _Rest:
+    """The garbage collector's rest: it ends when the last of those who asked for it has left, in whatever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked = 0
+        self._was_on = False
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """A graph or an event that the collector destroys in the middle would spoil the recording."""
+        with self._lock:
+            if not self._asked:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if not self._asked and self._was_on:
+                    gc.enable()
+
+
+_no_collection = _Rest()

@@ -1,6 +1,7 @@
 """Work that is recorded once and replayed: the order of things on an imitation, the rest on a GPU."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.capture import NO_DEVICE, Captured, CudaGraphs, backend_for
+from pipeline.engine.capture import NO_DEVICE, Captured, CudaGraphs, _no_collection, backend_for
 from pipeline.errors import ConfigError
 from pipeline.usercode import blamed
 
@@ -266,6 +267,32 @@ def test_release_forgets_the_recordings_and_a_later_call_begins_anew():
     step("a")
     assert device.events == ["warm"]
     assert counter.work == 3
+
+
+def test_the_collector_rests_until_the_last_of_several_threads_has_recorded():
+    """Two threads of a worker record side by side: the first to leave must not wake it while the other records."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with _no_collection():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(10)
+    with _no_collection():
+        leave.set()
+        thread.join(10)
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with _no_collection():
+            pass
+        assert not gc.isenabled(), "whoever had turned it off still wants it so"
+    finally:
+        gc.enable()
 
 
 # --- on a GPU

@@ -8,15 +8,17 @@ replayed.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.engine import loss_scale
-from pipeline.engine.capture import Captured, backend_for
+from pipeline.engine.capture import NO_DEVICE, Captured, backend_for
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
+from pipeline.engine.optimizers.kernel import missing
 from pipeline.engine.sources import Resident
 
 if TYPE_CHECKING:
@@ -32,10 +34,22 @@ DROPOUT = 3  # purpose in a job's stream of draws
 SCRATCH = 7  # tensors as large as the widest that an update written out takes at most
 
 
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """Why steps took longer than they do at best on a GPU; empty where nothing was in the way, and on a CPU."""
+
+    capture: str = ""  # why they were not captured
+    kernel: str = ""  # why the optimizer's kernel could not be used
+
+
+NOT_SLOWED = Slowed()
+
+
 class Step:
     """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._captured = Captured(self._take, backend_for(device))
         self._now: tuple[PackState, Shape, Tensor | None] | None = None
         self._ahead: tuple[BatchPlan, int, Tensor] | None = None  # whose coming batch, its step, and its index
@@ -45,6 +59,12 @@ class Step:
     def reason(self) -> str:
         """Why steps are not captured; empty where they are."""
         return self._captured.reason
+
+    @property
+    def slowed(self) -> Slowed:
+        """What is in the way of fast steps until now; `release` forgets a want of memory."""
+        capture = "" if self.reason == NO_DEVICE else self.reason
+        return Slowed(capture, missing(self._device) if self._device.type == "cuda" else "")
 
     def take(self, pack: PackState) -> None:
         """One step of every network."""

@@ -334,7 +334,9 @@ def test_where_triton_is_absent_or_fails_the_reason_is_told(monkeypatch, absent)
     from pipeline.engine.optimizers import kernel, packed
 
     def fails(device):
-        raise ModuleNotFoundError("No module named 'triton'", name="triton") if absent else OSError("no C compiler")
+        if absent:
+            raise ModuleNotFoundError("No module named 'triton'", name="triton")
+        raise OSError("no C compiler\nin PATH")
 
     monkeypatch.setattr(kernel, "_trial", fails)
     missing.cache_clear()

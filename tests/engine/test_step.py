@@ -15,7 +15,7 @@ from pipeline.engine.loss_scale import LEAST
 from pipeline.engine.losses import LOSSES, Loss
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.pack import PackState
-from pipeline.engine.step import signature, train_step
+from pipeline.engine.step import Slowed, Step, signature, train_step
 from pipeline.errors import TrainingError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -199,6 +199,40 @@ def test_scoring_takes_fewer_rows_at_a_time_when_memory_runs_out(monkeypatch):
     found = fit(UNEQUAL, resident(MATRIX, TARGET), watch=Watch(judge))
     assert asked[:3] == [1 << 22, 1 << 21, 1 << 20]
     assert [own.curve.valid.tolist() for own in found] == [own.curve.valid.tolist() for own in expected]
+
+
+# --- what made steps slower than they can be
+
+
+class Refusing:
+    """A device that takes calls and records none of them."""
+
+    def __init__(self, failure):
+        self.failure = failure
+
+    def warm(self, function):
+        return function()
+
+    def capture(self, function):
+        raise self.failure
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("not permitted"), torch.OutOfMemoryError("not permitted")])
+def test_a_fit_tells_why_its_steps_were_not_captured(monkeypatch, failure):
+    """Also where the end of the training makes it forget a want of memory; on a CPU there is nothing to tell."""
+    data = resident(MATRIX, TARGET)
+    assert [own.slowed for own in fit(UNEQUAL[:2], data)] == [Slowed(), Slowed()]
+    monkeypatch.setattr(step_module, "backend_for", lambda _: Refusing(failure))
+    told = Slowed(capture=f"capture failed: {type(failure).__name__}: not permitted")
+    assert [own.slowed for own in fit(UNEQUAL[:2], data)] == [told, told]
+
+
+def test_a_step_tells_why_there_is_no_kernel_for_its_device(monkeypatch):
+    """A CUDA device is asked; a CPU has kernels of PyTorch's."""
+    monkeypatch.setattr(step_module, "backend_for", lambda _: Refusing(RuntimeError()))
+    monkeypatch.setattr(step_module, "missing", lambda device: f"no Triton for {device}")
+    assert Step(torch.device("cuda")).slowed == Slowed(kernel="no Triton for cuda")
+    assert Step(torch.device("cpu")).slowed == Slowed()
 
 
 # --- fp16: a gradient that no factor makes finite

@@ -16,7 +16,7 @@ from pipeline.engine.pack import PackState
 from pipeline.engine.packing import padded_network
 from pipeline.engine.parked import one_by_one, together
 from pipeline.engine.room import does_not_fit, no_room_beside, runs_out
-from pipeline.engine.step import Step
+from pipeline.engine.step import NOT_SLOWED, Slowed, Step
 from pipeline.runtime import NoCheckpoint
 from pipeline.tables import Curve, Singles
 
@@ -35,12 +35,14 @@ class Fitted:
 
     failure: what was wrong where its loss was not finite; the tensors then are those of an earlier epoch, or the first.
     narrowed_to: how many networks trained side by side after memory had run out; 0 where it never did.
+    slowed: what made its pack's steps slower than they can be.
     """
 
     tensors: tuple[Singles, ...]
     curve: Curve
     failure: Failure | None = None
     narrowed_to: int = 0
+    slowed: Slowed = NOT_SLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,10 @@ def fit(
         training.step()
         if checkpoint.due() and training.pack:
             checkpoint.save(training.saved())
+    slowed = training.step_of.slowed
     training.step_of.release()
     narrowed_to = 0 if training.slots == (slots or len(jobs)) else training.slots
-    return [replace(training.results[position], narrowed_to=narrowed_to) for position in range(len(jobs))]
+    return [replace(training.results[p], narrowed_to=narrowed_to, slowed=slowed) for p in range(len(jobs))]
 
 
 class _Training:

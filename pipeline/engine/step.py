@@ -1,21 +1,24 @@
 """One step of a pack: a batch, a forward and a backward pass, and an update of every network.
 
-A network whose loss is not finite freezes as it was before that step, and its neighbours go on. On a CUDA device the
-step waits for nothing on the host, so that it can be captured as a graph and replayed.
+A network whose loss is not finite, or in fp16 whose gradient never is, freezes as it was before that step, and its
+neighbours go on. On a CUDA device the step waits for nothing on the host, so that it can be captured as a graph and
+replayed.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.engine import loss_scale
-from pipeline.engine.capture import Captured, backend_for
+from pipeline.engine.capture import NO_DEVICE, Captured, backend_for
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
+from pipeline.engine.optimizers.kernel import missing
 from pipeline.engine.sources import Resident
 
 if TYPE_CHECKING:
@@ -32,10 +35,22 @@ SCRATCH = 7  # tensors as large as the widest that an update written out takes a
 SCRATCH_OF_ALL = 2  # where nobody is frozen, of RMSprop, which is all that a CPU writes out
 
 
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """Why steps took longer than they do at best on a GPU; empty where nothing was in the way, and on a CPU."""
+
+    capture: str = ""  # why they were not captured
+    kernel: str = ""  # why the optimizer's kernel could not be used
+
+
+NOT_SLOWED = Slowed()
+
+
 class Step:
     """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._captured = Captured(self._take, backend_for(device))
         self._now: tuple[PackState, Shape, Tensor | None] | None = None
         self._ahead: tuple[BatchPlan, int, Tensor] | None = None  # whose coming batch, its step, and its index
@@ -46,6 +61,12 @@ class Step:
     def reason(self) -> str:
         """Why steps are not captured; empty where they are."""
         return self._captured.reason
+
+    @property
+    def slowed(self) -> Slowed:
+        """What is in the way of fast steps until now; `release` forgets a want of memory."""
+        capture = "" if self.reason == NO_DEVICE else self.reason
+        return Slowed(capture, missing(self._device) if self._device.type == "cuda" else "")
 
     def take(self, pack: PackState) -> None:
         """One step of every network."""
@@ -129,6 +150,7 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
         held["loss_sum"].add_(losses.detach())
         if overflowed is not None:
             loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
+            _give_up(pack, held["loss_scale"] < loss_scale.LEAST)
         _keep_statistics(pack, how, frozen)
         if batches.on_device:
             batches.device_steps.add_(1)
@@ -169,14 +191,24 @@ def _mean(rows: Tensor, present: Tensor | None) -> Tensor:
 
 def _freeze(pack: PackState, losses: Tensor) -> Tensor | None:
     """Note at which step the first loss that is not finite came; who must not move, bool [M]. It may be noted twice."""
-    held = pack.held
     if not pack.batches.on_device and not pack.any_frozen and math.isfinite(float(losses.sum())):
         return None
-    steps = pack.batches.device_steps if pack.batches.on_device else torch.as_tensor(pack.batches.steps)
-    falls = ~torch.isfinite(losses) & (held["frozen_at"] < 0)
-    held["frozen_at"].copy_(torch.where(falls, steps, held["frozen_at"]))
+    return _frozen(pack, ~torch.isfinite(losses))
+
+
+def _give_up(pack: PackState, hopeless: Tensor) -> None:
+    """Freeze networks [M] whose gradient no factor makes finite, and see to it that the end of the epoch finds them."""
+    pack.held["loss_sum"].masked_fill_(hopeless, math.nan)
+    _frozen(pack, hopeless)
+
+
+def _frozen(pack: PackState, falls: Tensor) -> Tensor:
+    """Who is frozen, bool [M], after those in `falls` have become so at this step."""
+    held, batches = pack.held, pack.batches
+    steps = batches.device_steps if batches.on_device else torch.as_tensor(batches.steps)
+    held["frozen_at"].copy_(torch.where(falls & (held["frozen_at"] < 0), steps, held["frozen_at"]))
     frozen = held["frozen_at"] >= 0
-    if not pack.batches.on_device:
+    if not batches.on_device:
         pack.any_frozen = bool(frozen.any())
     return frozen
 

@@ -13,7 +13,7 @@ from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
-from pipeline.stages.packs import fit_networks
+from pipeline.stages.packs import fit_networks, slowed
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
@@ -78,6 +78,7 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
             *_notices(kinds, held_back, len(jobs)),
             *_started(start, jobs),
             *_narrowed(fitted),
+            *slowed(fitted),
             *_longer_refit(jobs, fitted, candidate.train, K),
         ),
         troubles=(*map(advice_of_kind, kinds), *held_back),

@@ -14,12 +14,14 @@ from pipeline.engine.data import Data
 from pipeline.engine.draws import job_key
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.live import LiveBytes
+from pipeline.engine.loss_scale import LEAST
+from pipeline.engine.losses import LOSSES, Loss
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.optimizers.fused import FusedPath
 from pipeline.engine.optimizers.written import WrittenPath
 from pipeline.engine.pack import PackState
 from pipeline.engine.sources import Streamed
-from pipeline.engine.step import Step, signature, train_step
+from pipeline.engine.step import Slowed, Step, signature, train_step
 from pipeline.errors import TrainingError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -415,3 +417,88 @@ def test_networks_that_cannot_be_set_aside_end_in_a_sentence(monkeypatch):
     Fails(monkeypatch, PackState, "state", 1)
     with pytest.raises(TrainingError, match="can neither go on nor be set aside"):
         fit(FIVE, resident(MATRIX, TARGET))
+
+
+# --- what made steps slower than they can be
+
+
+class Refusing:
+    """A device that takes calls and records none of them."""
+
+    def __init__(self, failure):
+        self.failure = failure
+
+    def warm(self, function):
+        return function()
+
+    def capture(self, function):
+        raise self.failure
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("not permitted"), torch.OutOfMemoryError("not permitted")])
+def test_a_fit_tells_why_its_steps_were_not_captured(monkeypatch, failure):
+    """Also where the end of the training makes it forget a want of memory; on a CPU there is nothing to tell."""
+    data = resident(MATRIX, TARGET)
+    assert [own.slowed for own in fit(UNEQUAL[:2], data)] == [Slowed(), Slowed()]
+    monkeypatch.setattr(step_module, "backend_for", lambda _: Refusing(failure))
+    told = Slowed(capture=f"capture failed: {type(failure).__name__}: not permitted")
+    assert [own.slowed for own in fit(UNEQUAL[:2], data)] == [told, told]
+
+
+def test_a_step_tells_why_there_is_no_kernel_for_its_device(monkeypatch):
+    """A CUDA device is asked; a CPU has kernels of PyTorch's."""
+    monkeypatch.setattr(step_module, "backend_for", lambda _: Refusing(RuntimeError()))
+    monkeypatch.setattr(step_module, "missing", lambda device: f"no Triton for {device}")
+    assert Step(torch.device("cuda")).slowed == Slowed(kernel="no Triton for cuda")
+    assert Step(torch.device("cpu")).slowed == Slowed()
+
+
+# --- fp16: a gradient that no factor makes finite
+
+
+@pytest.fixture
+def rooted(monkeypatch):
+    """A finite loss whose gradient is NaN where its parameter is 0: the root's slope there is infinite."""
+
+    def loss(outputs, target, parameter):
+        return torch.sqrt((outputs * 0) ** 2 + parameter) + (outputs - target).square()
+
+    monkeypatch.setitem(LOSSES, "rooted", Loss(loss, 1.0))
+    matrix, target = rows_and_target(rows=60, dtype=torch.float32)
+    return resident(matrix.half(), target, torch.float16)
+
+
+def rooted_jobs(epochs):
+    """The middle one has the gradient that is NaN; 5 steps an epoch."""
+    rows = np.arange(20)
+    return [
+        job(key=job_key(m, 0), train_rows=rows, epochs=epochs, loss="rooted", loss_parameter=float(m != 1))
+        for m in range(3)
+    ]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_network_whose_gradient_is_never_finite_freezes_when_its_factor_has_run_out(rooted, on_device):
+    """From 2^16 the 41st halving comes below 2^-24, at step 40; its neighbours go on and its weights stay."""
+    pack = PackState(rooted_jobs(20), SMALL_NETWORK, rooted, on_device=on_device)
+    pack.join(range(3))
+    before = [tensor.detach().clone() for tensor in pack.tensors]
+    taken(pack, 40)
+    assert pack.held["frozen_at"].tolist() == [-1, -1, -1]
+    assert pack.held["loss_scale"][1] == LEAST
+    taken(pack, 5)
+    assert pack.held["frozen_at"].tolist() == [-1, 40, -1]
+    assert pack.any_frozen != on_device
+    assert pack.held["loss_sum"].isfinite().tolist() == [True, False, True]
+    for tensor, start in zip(pack.tensors, before, strict=True):
+        assert [torch.equal(tensor[m], start[m]) for m in range(3)] == [False, True, False]
+
+
+def test_a_gradient_that_is_never_finite_is_told_as_a_fault(rooted):
+    """As without loss scaling: the training ends as not finite, with the step and the tensor; neighbours finish."""
+    watch = Watch(lambda _, rows, outputs: float(np.mean((outputs - rooted.target.numpy()[rows]) ** 2)))
+    first, middle, last = fit(rooted_jobs(20), rooted, watch=watch)
+    assert [own.curve.stopped for own in (first, middle, last)] == ["finished", "not finite", "finished"]
+    assert (middle.failure.epoch, middle.failure.step) == (8, 40)
+    assert middle.failure.diagnosis.fault.first == "gradient"
+    assert first.curve.valid[-1] < first.curve.valid[0]

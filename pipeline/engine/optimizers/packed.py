@@ -122,24 +122,6 @@ class PackedOptimizer:
         self._state.decay.index_copy_(0, chosen, _wider(decay, self._state.lr.shape[1]))
         self._path.refresh()
 
-    def replace(self, positions: Integers, rules: Sequence[Rule], rates: Rates | Floats) -> None:
-        """Give these slots to fresh models, whose weights the caller writes into the tensors: they start at step 0.
-
-        In place, unless the newcomers need a wider table or a moment that no model had; `graph` tells.
-        """
-        state = self._state
-        chosen = torch.as_tensor(positions, device=state.taken.device)
-        for moment in (state.taken, *state.first, *state.second):
-            moment.index_fill_(0, chosen, 0)
-        for position, rule in zip(positions, rules, strict=True):
-            state.rules[position] = rule
-        lr, decay = _tables(rates, state.taken.device)
-        self._widen(lr.shape[1])
-        state.lr.index_copy_(0, chosen, _wider(lr, state.lr.shape[1]))
-        state.decay.index_copy_(0, chosen, _wider(decay, state.lr.shape[1]))
-        self._remember_more()
-        self._path.refresh()
-
     def state(self) -> dict[str, Tensor]:
         """Copies of all that a resumed training needs beside weights, rules and rates."""
         return {name: tensor.clone() for name, tensor in self.named().items()}

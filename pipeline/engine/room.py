@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pipeline.errors import TrainingError
+from pipeline.errors import OUT_OF_MEMORY, TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.engine.packing import Assignment
 
-# what want of memory is called where it has no type of its own: by PyTorch on a CPU, by cuBLAS and cuDNN, by CUDA where
-# it pins memory or makes a graph ready, and by Triton
-SAID = ("can't allocate memory", "STATUS_ALLOC_FAILED", "error: out of memory", "[CUDA]: out of memory")
-
 
 def is_want_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out, on a device or beside it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in SAID)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
 
 
 def runs_out(work: Callable[[], object]) -> bool:

@@ -11,12 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.engine.losses import loss_of
-from pipeline.stages.cases import FOLLOWS_GRADIENT, UNSCALED_TARGET, one_digit, usual_lr
+from pipeline.stages.cases import (
+    FOLLOWS_GRADIENT,
+    UNSCALED_TARGET,
+    column_name,
+    drop_column,
+    is_scaled,
+    one_digit,
+    usual_init,
+    usual_lr,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.engine.diagnosis import LargeInput
     from pipeline.stages.cases import Case
+    from pipeline.tables import Design
 
 FAR_OUT = 1e3  # an input beyond this is no scaled one: a z-score needs a million rows to get there
 DIVIDED_BY_NOTHING = 1e6  # an input beyond this came from a spread of rounding
@@ -46,7 +57,8 @@ def _inputs_not_finite(case: Case) -> Cause | None:
     if case.diagnosis.fault.first != "inputs":
         return None
     worst = case.diagnosis.inputs[0]
-    return Cause("an input that is not finite", f"column {case.name_of(worst)} holds {worst.value:g}", case.drop(worst))
+    name, remedy = case.name_of(worst), drop_column(case.design, case.job.fold, worst)
+    return Cause("an input that is not finite", f"column {name} holds {worst.value:g}", remedy)
 
 
 def _target_not_finite(case: Case) -> Cause | None:
@@ -61,12 +73,15 @@ def _target_not_finite(case: Case) -> Cause | None:
 
 
 def _inputs_far_out(case: Case) -> Cause | None:
-    """Unscaled columns, a spread of next to nothing, an outlier."""
-    worst = case.diagnosis.inputs[0] if case.diagnosis.inputs else None
-    if worst is None or not abs(worst.value) >= FAR_OUT:
+    return far_input(case.design, case.job.fold, case.diagnosis.inputs[0]) if case.diagnosis.inputs else None
+
+
+def far_input(design: Design, fold: int, worst: LargeInput) -> Cause | None:
+    """Unscaled columns, a spread of next to nothing, an outlier; None for an ordinary input."""
+    if not abs(worst.value) >= FAR_OUT:
         return None
-    name = case.name_of(worst)
-    if not case.is_scaled(worst):
+    name = column_name(design, fold, worst)
+    if not is_scaled(design, fold, worst):
         return Cause(
             "inputs that are not scaled", f"column {name} is {worst.value:.3g}", '[preprocess] scaler = "zscore"'
         )
@@ -74,7 +89,7 @@ def _inputs_far_out(case: Case) -> Cause | None:
         return Cause(
             "a column divided by a spread of next to nothing",
             f"column {name} hardly varies on the training rows and is {worst.value:.3g} after scaling",
-            case.drop(worst),
+            drop_column(design, fold, worst),
         )
     return Cause("a value far out", f"column {name} is {worst.value:.3g} after scaling", "[preprocess] smooth_clip = 3")
 
@@ -147,12 +162,11 @@ def _first_weights(case: Case) -> Cause | None:
         return None
     if not case.begins_broken and not case.diagnosis.at_start and case.diagnosis.weight_growth >= EXPLODES:
         return None
-    init = "xavier_normal" if model.activation in ("tanh", "sigmoid") else "kaiming_normal"
     return Cause(
         "weights that begin too wide for the depth",
         f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times '
         f"from each of {case.hidden_layers} hidden layers to the next",
-        f'[model] init = "{init}", or norm = "layer"',
+        f'[model] init = "{usual_init(model.activation)}", or norm = "layer"',
     )
 
 

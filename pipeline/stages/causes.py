@@ -36,6 +36,7 @@ HUGE = 1e15  # its square, summed, is beyond float32
 MODERATE = 1e6  # outputs below this do not make a loss overflow
 WEIGHTS_GREW = 10.0  # times
 EXPLODES = 2.0  # times from one hidden layer to the next
+BEGINS_HUGE = 1e3  # times over all hidden layers, before anything is learned
 DEEP = 3  # hidden layers from which growth counts
 FAR_TOO_HIGH = 10.0  # learning rate in multiples of the usual one
 LARGEST_FP16 = 65504.0
@@ -157,26 +158,32 @@ def _learning_rate(case: Case) -> Cause | None:
 
 def _first_weights(case: Case) -> Cause | None:
     """Weights drawn so wide that values grow from layer to layer before anything is learned."""
-    model, growth = case.candidate.model, case.diagnosis.growth
-    if model.init not in ("normal", "uniform") or case.hidden_layers < 2 or growth < EXPLODES:
+    model, growth, layers = case.candidate.model, case.diagnosis.first_growth, case.hidden_layers
+    if model.init not in ("normal", "uniform") or layers < 2 or growth < EXPLODES:
         return None
-    if not case.begins_broken and not case.diagnosis.at_start and case.diagnosis.weight_growth >= EXPLODES:
+    # a rate above the usual one breaks a shallow network by itself
+    rate_is_usual = case.train.lr <= usual_lr(case.train, case.diagnosis.target_rms)
+    if not (case.begins_broken or growth**layers >= BEGINS_HUGE or rate_is_usual):
         return None
     return Cause(
         "weights that begin too wide for the depth",
         f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times '
-        f"from each of {case.hidden_layers} hidden layers to the next",
-        f'[model] init = "{usual_init(model.activation)}", or norm = "layer"',
+        f"from each of {layers} hidden layers to the next, before anything is learned",
+        f'[model] init = "{usual_init(model.activation)}"',
     )
 
 
 def _exploding_depth(case: Case) -> Cause | None:
-    growth, layers = case.diagnosis.growth, case.hidden_layers
+    diagnosis, layers = case.diagnosis, case.hidden_layers
+    explodes_at_once = diagnosis.first_growth >= EXPLODES
+    growth = diagnosis.first_growth if explodes_at_once else diagnosis.growth
     if layers < DEEP or growth < EXPLODES or case.candidate.model.norm != "none":
         return None
-    evidence = f"values grow {growth:.3g} times from each of {layers} hidden layers to the next, without normalisation"
-    evidence += ", already before anything is learned" if case.begins_broken else ""
-    return Cause("depth that makes values explode", evidence, '[model] norm = "layer"')
+    evidence = f"in {layers} hidden layers without normalisation, values grow {growth:.3g} times from one to the next"
+    when = "already before anything is learned" if explodes_at_once else f"after {case.failure.step} steps"
+    shown = diagnosis.begun if explodes_at_once else diagnosis.layers
+    until = "" if all(math.isfinite(state.hidden) for state in shown) else ", until they overflow"
+    return Cause("depth that makes values explode", f"{evidence}{until}, {when}", '[model] norm = "layer"')
 
 
 def _exploding_gradient(case: Case) -> Cause | None:
@@ -207,8 +214,8 @@ CAUSES: tuple[Callable[[Case], Cause | None], ...] = (
     _half_precision,
     _loss_undefined,
     _switch,
-    _learning_rate,
     _first_weights,
+    _learning_rate,
     _exploding_depth,
     _exploding_gradient,
 )

@@ -21,6 +21,7 @@ from pipeline.stages.cases import (
     usual_init,
     usual_lr,
 )
+from pipeline.tabular.extremes import FAR_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pipeline.stages.cases import Case
     from pipeline.tables import Design
 
-FAR_OUT = 1e3  # an input beyond this is no scaled one: a z-score needs a million rows to get there
 DIVIDED_BY_NOTHING = 1e6  # an input beyond this came from a spread of rounding
 FAR_TARGET = 1e3  # root mean square of a batch of a standardised target with values far out
 HUGE = 1e15  # its square, summed, is beyond float32

@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
-            *_notices(kinds, held_back, len(jobs)),
+            *_notices(kinds, held_back),
             *_started(start, jobs),
             *_narrowed(fitted),
             *slowed(fitted),
@@ -129,12 +129,12 @@ def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: S
     return kinds_of([case for case, _ in cases])
 
 
-def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice], networks: int) -> Iterator[Notice]:
+def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice]) -> Iterator[Notice]:
     for alike in kinds:
         text = f"{sentence_of_kind(alike)}; the best weights from before were kept"
         yield Notice("training", text, len(alike))
     for advice in held_back:
-        yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), networks)
+        yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), 0)
 
 
 def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:

@@ -1,5 +1,9 @@
 """Faults a person can mend. Everything here becomes one sentence and exit code 2; any other exception is our bug."""
 
+# what want of memory is called where it has no type of its own: by PyTorch on a CPU, by cuBLAS and cuDNN, by CUDA where
+# it pins memory or makes a graph ready, and by Triton
+OUT_OF_MEMORY = ("can't allocate memory", "STATUS_ALLOC_FAILED", "error: out of memory", "[CUDA]: out of memory")
+
 
 class PipelineError(Exception):
     """A fault of the user's input or environment: found, expected, where, remedy."""

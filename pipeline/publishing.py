@@ -111,7 +111,7 @@ def predict_file(runner: Runner, source: Path, target: Path) -> None:
     joined, unmatched = join_sides(read, config.join)
     ids, rows, notices = prepare_rows(dataset, design, joined.train, roles=config.roles, options=config.preprocess)
     for notice in (*joined.train.notices, *unmatched, *notices):
-        say(f"{'predict':<11} notice: {notice.subject}: {notice.text}: {notice.count}")
+        say(f"{'predict':<11} notice: {notice.line}")
     predictions = predict(design, fits.network, fits.jobs, fits.weights, rows, runner.compute)
     content = submission_csv(ids, predictions, header=dataset.submission_header, wanted=dataset.submission_ids)
     if target.exists() and not target.is_file():

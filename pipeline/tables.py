@@ -45,7 +45,12 @@ class Notice:
 
     subject: str  # a column or a file
     text: str
-    count: int
+    count: int  # 0: nothing was counted, and no number is shown
+
+    @property
+    def line(self) -> str:
+        """As it is printed."""
+        return f"{self.subject}: {self.text}: {self.count}" if self.count else f"{self.subject}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)

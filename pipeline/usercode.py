@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import OUT_OF_MEMORY, ConfigError, PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +126,7 @@ def blamed(what: str) -> Iterator[None]:
     except (PipelineError, MemoryError):
         raise
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        if type(error).__name__ == "OutOfMemoryError" or any(said in str(error) for said in OUT_OF_MEMORY):
             raise
         raise ConfigError(f"{what}: {described(error)}") from error
 

@@ -34,7 +34,7 @@ def notice_lines(value: object) -> Iterator[str]:
     """The first things a stage noticed; the report has them all."""
     notices = getattr(value, "notices", ())
     for notice in notices[:NOTICES_SHOWN]:
-        yield f"{notice.subject}: {notice.text}: {notice.count}"
+        yield notice.line
     if len(notices) > NOTICES_SHOWN:
         yield f"… and {len(notices) - NOTICES_SHOWN} more, all in the report"
 

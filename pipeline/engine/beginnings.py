@@ -27,17 +27,24 @@ def begun(jobs: Sequence[Assignment], network: Network, data: Data, width: int) 
     """All that a pack holds of networks that have not begun, each [M, …]. width: of the pack's row orders."""
     count, device, dtype = len(jobs), data.device, data.target.dtype
     initial = dict(zip(network.tensor_names, initial_weights(jobs, network, data), strict=True))
-    rows = padded_rows([job.train_rows for job in jobs], width, device)
+    own = fixed(jobs, width, device)
     return {
         **{f"now.{name}": values for name, values in initial.items()},
         **{f"best.{name}": values.clone() for name, values in initial.items()},
-        "keys": torch.tensor([job.key for job in jobs], device=device),
-        "rows": rows,
-        "order": torch.zeros_like(rows),
+        **own,
+        "order": torch.zeros_like(own["rows"]),
         "loss_sum": torch.zeros(count, dtype=dtype, device=device),
         "frozen_at": torch.full((count,), -1, dtype=torch.int64, device=device),  # the step whose loss was not finite
         "loss_scale": torch.full((count,), loss_scale.START, dtype=dtype, device=device),
         "calm": torch.zeros(count, dtype=torch.int64, device=device),
+    }
+
+
+def fixed(jobs: Sequence[Assignment], width: int, device: torch.device) -> dict[str, Tensor]:
+    """What follows from a job and never changes, each [M, …]: its key, and the numbers of its rows."""
+    return {
+        "keys": torch.tensor([job.key for job in jobs], device=device),
+        "rows": padded_rows([job.train_rows for job in jobs], width, device),
     }
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import torch
+
+from pipeline.engine.room import is_want_of_memory
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -69,10 +73,12 @@ class Captured(Generic[T]):
         if recording is None:
             try:
                 recording = self._backend.capture(self._function)
-            except RuntimeError as error:
+            # a refusal inside a function of the user's comes as a ConfigError; if that fails anyway, it does so below
+            except (RuntimeError, ConfigError) as error:
                 self.release()
-                self.reason = f"capture failed: {type(error).__name__}: {error}".splitlines()[0]
-                self._lacks_memory = isinstance(error, torch.OutOfMemoryError)
+                kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
+                self.reason = f"capture failed: {kind}{error}".splitlines()[0]
+                self._lacks_memory = is_want_of_memory(error.__cause__ or error)
                 return self._function()
         self._remember(signature, recording)
         graph, result = recording
@@ -151,13 +157,29 @@ def _abandon(graph: torch.cuda.CUDAGraph, pool: _POOL_HANDLE, device: int) -> No
         torch._C._cuda_endAllocateToPool(device, pool)  # noqa: SLF001 - nothing public ends it
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """A graph or an event that the garbage collector destroys in the middle would spoil the recording."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+class _Rest:
+    """The garbage collector's rest: it ends when the last of those who asked for it has left, in whatever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked = 0
+        self._was_on = False
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """A graph or an event that the collector destroys in the middle would spoil the recording."""
+        with self._lock:
+            if not self._asked:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if not self._asked and self._was_on:
+                    gc.enable()
+
+
+_no_collection = _Rest()

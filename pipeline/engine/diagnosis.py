@@ -58,12 +58,17 @@ class Diagnosis:
     layers: tuple[LayerState, ...]
     at_start: bool  # `layers` are of the initial weights, for those of the failing batch are not finite
     start: Fault | None  # what the initial weights make of this batch; None: not known
+    begun: tuple[LayerState, ...] = ()  # the layers under the initial weights; none where these are not known
 
     @property
     def growth(self) -> float:
         """By how much values grow from one hidden layer to the next: the geometric mean. 1 with fewer than two."""
-        sizes = [state.hidden for state in self.layers[:-1] if math.isfinite(state.hidden) and state.hidden > 0]
-        return (sizes[-1] / sizes[0]) ** (1 / (len(sizes) - 1)) if len(sizes) > 1 else 1.0
+        return _growth(self.layers)
+
+    @property
+    def first_growth(self) -> float:
+        """The same under the weights that the network began with. 1 where these are not known."""
+        return _growth(self.begun)
 
     @property
     def weight_growth(self) -> float:
@@ -123,7 +128,13 @@ def diagnose(
         layers=measure(network, seen, batch, start),
         at_start=at_start,
         start=None if start is None else first_fault(network, start, batch, product),
+        begun=() if start is None else measure(network, start, batch, start),
     )
+
+
+def _growth(layers: Sequence[LayerState]) -> float:
+    sizes = [state.hidden for state in layers[:-1] if math.isfinite(state.hidden) and state.hidden > 0]
+    return (sizes[-1] / sizes[0]) ** (1 / (len(sizes) - 1)) if len(sizes) > 1 else 1.0
 
 
 def first_fault(network: Network, tensors: Sequence[Tensor], batch: Batch, product: torch.dtype | None = None) -> Fault:

@@ -12,16 +12,18 @@ import torch
 from pipeline.engine.diagnosis import Failure, failure_of
 from pipeline.engine.epochs import Epochs, Judge, Prune
 from pipeline.engine.networks import true_tensors
-from pipeline.engine.pack import PackState, one_by_one, width_of
+from pipeline.engine.pack import PackState, width_of
 from pipeline.engine.packing import padded_network
-from pipeline.engine.room import does_not_fit, runs_out
-from pipeline.engine.step import Step
+from pipeline.engine.parked import one_by_one, together
+from pipeline.engine.room import does_not_fit, no_room_beside, runs_out
+from pipeline.engine.step import NOT_SLOWED, Slowed, Step
 from pipeline.runtime import NoCheckpoint
 from pipeline.tables import Curve, Singles
 
 if TYPE_CHECKING:
     from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
+    from pipeline.engine.parked import Parked
     from pipeline.runtime import Checkpoint
 
 Progress = Callable[[int], None]  # epochs of single networks finished since the last call
@@ -33,12 +35,14 @@ class Fitted:
 
     failure: what was wrong where its loss was not finite; the tensors then are those of an earlier epoch, or the first.
     narrowed_to: how many networks trained side by side after memory had run out; 0 where it never did.
+    slowed: what made its pack's steps slower than they can be.
     """
 
     tensors: tuple[Singles, ...]
     curve: Curve
     failure: Failure | None = None
     narrowed_to: int = 0
+    slowed: Slowed = NOT_SLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class _Saved(TypedDict):
     results: dict[int, Fitted]
     waiting: int
     slots: int
-    parked: list[dict[str, object]]
-    pack: dict[str, object]
+    parked: list[Parked]
+    pack: Parked
 
 
 def fit(
@@ -101,9 +105,10 @@ def fit(
         training.step()
         if checkpoint.due() and training.pack:
             checkpoint.save(training.saved())
+    slowed = training.step_of.slowed
     training.step_of.release()
     narrowed_to = 0 if training.slots == (slots or len(jobs)) else training.slots
-    return [replace(training.results[position], narrowed_to=narrowed_to) for position in range(len(jobs))]
+    return [replace(training.results[p], narrowed_to=narrowed_to, slowed=slowed) for p in range(len(jobs))]
 
 
 def serve(supply: Supply, like: Sequence[Assignment], data: Data, *, watch: Watch, slots: int) -> None:
@@ -143,16 +148,14 @@ class _Training:
         self.step_of = Step(data.device)
         self.results: dict[int, Fitted] = {}
         self.waiting = 0  # the first job that has not joined yet
-        self.parked: list[dict[str, object]] = []  # networks that had to make room in the middle of their training
+        self.parked: list[Parked] = []  # networks that had to make room in the middle of their training
 
     def resume(self, saved: object) -> None:
         """Go on from what `saved` holds, or begin."""
-        if not isinstance(saved, dict):
-            self._fill()
-            return
-        self.results, self.waiting = dict(saved["results"]), saved["waiting"]
-        self.slots, self.parked = saved["slots"], list(saved["parked"])
-        self.pack.load(saved["pack"])
+        if isinstance(saved, dict):
+            self.results, self.waiting, self.slots = dict(saved["results"]), saved["waiting"], saved["slots"]
+            self.parked = [*one_by_one(saved["pack"]), *saved["parked"]]  # those that trained come first again
+        self._fill()
 
     def saved(self) -> _Saved:
         """The state of the whole."""
@@ -168,6 +171,8 @@ class _Training:
         """One step of every network, and the end of an epoch for those that have come to it."""
         self.pack.begin_epochs()
         if runs_out(lambda: self.step_of.take(self.pack)):
+            if self.pack.is_torn:
+                raise no_room_beside(self.pack.own()[0])
             self._halve()
             return
         self.pack.batches.advance()
@@ -185,24 +190,27 @@ class _Training:
 
     def _fill(self) -> None:
         """Give free places to networks that had to leave theirs, then to those that have not begun."""
-        while self.parked and len(self.pack) < self.slots:
-            self.pack.load(self.parked.pop(0))
+        back = self.parked[: self.slots - len(self.pack)]
+        if back and runs_out(lambda: self.pack.load(together(back))):
+            self._settle_for_fewer(len(back))
+            return
+        self.parked = self.parked[len(back) :]
         free = self.slots - len(self.pack)
         missing = free - (len(self.jobs) - self.waiting)
         if self.supply is not None and missing > 0:
             self.jobs += self.supply.more(missing)
         joining = range(self.waiting, min(self.waiting + free, len(self.jobs)))
         if runs_out(lambda: self.pack.join(list(joining))):
-            self._halve_start(len(joining))
+            self._settle_for_fewer(len(joining))
             return
         self.waiting = joining.stop
 
-    def _halve_start(self, count: int) -> None:
-        """Fewer networks from the beginning: nothing of theirs is lost yet."""
-        if len(self.pack) or count < 2:
+    def _settle_for_fewer(self, count: int) -> None:
+        """There is no room for so many more: half of them are tried, then none. They have lost nothing."""
+        slots = len(self.pack) + (-(-count // 2) if count > 1 else 0)
+        if not slots:
             raise does_not_fit(self.jobs[0])
-        self.pack = self._empty()
-        self._narrow(-(-count // 2))
+        self._narrow(slots)
         self._fill()
 
     def _halve(self) -> None:
@@ -211,9 +219,12 @@ class _Training:
         if count < 2:
             raise does_not_fit(self.pack.own()[0])
         stay = -(-count // 2)
-        self.parked = [*one_by_one(self.pack.state(np.arange(stay, count))), *self.parked]
+        self._narrow(stay)  # first: what it gives back is room for copies
+        aside: list[Parked] = []
+        if runs_out(lambda: aside.extend(one_by_one(self.pack.state(np.arange(stay, count))))):
+            raise no_room_beside(self.pack.own()[0])
+        self.parked = [*aside, *self.parked]
         self.pack.keep(np.arange(stay))
-        self._narrow(stay)
 
     def _narrow(self, slots: int) -> None:
         self.slots = slots

@@ -77,12 +77,6 @@ class PackedGradients:
         self._rules += rules
         self._resize()
 
-    def replace(self, positions: Integers, rules: Sequence[GradientRule]) -> None:
-        """Give these slots to other models, in place; `graph` tells whether a capture is still good."""
-        for position, rule in zip(positions, rules, strict=True):
-            self._rules[position] = rule
-        self._refresh()
-
     def _resize(self) -> None:
         self._bounds = self._bounds.new_zeros(3, len(self._rules))
         self._refresh()

@@ -1,7 +1,8 @@
 """Loss scaling for products in fp16: each model of a pack has its own factor and its own overflows.
 
 As torch.amp.GradScaler: a step whose gradient overflowed is passed over and the factor halved; after enough steps
-without one it doubles. Nothing waits for the device.
+without one it doubles. Where a factor below LEAST does not help, the gradient itself is not finite. Nothing waits for
+the device.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 START, GROWTH, BACKOFF, PATIENCE = 2.0**16, 2.0, 0.5, 2000
+LEAST = 2.0**-24  # fp16's smallest number above 0: a loss times less than that is nothing
 
 
 def unscaled(gradients: Sequence[Tensor], scale: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.engine import rehearsal
-from pipeline.engine.epochs import VALUES_AT_A_TIME
+from pipeline.engine.beginnings import SAMPLED_ROWS
 from pipeline.engine.optimizers.fused import KERNELS
-from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, stay
+from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, rows_at_a_time, stay
 from pipeline.engine.step import SCRATCH
 from pipeline.errors import PipelineError
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pipeline.tables import Network
 
 WEIGHTS, BEST, FIRST, SECOND = "weights", "best weights", "first moments", "second moments"
+# bounds: a step, a look at rows, a draw or a copy makes not so many tensors as large as weights and what rows become;
+# a place of a row order takes less than so many bytes while it is drawn, an output while it is scored
+TENSORS, ORDER_BYTES, OUTPUT_BYTES = 12, 40, 32
 ROWS, RATES = "row numbers and orders", "learning rates"
 
 
@@ -70,6 +73,21 @@ class Moment:
 def peak(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> Moment:
     """The fullest moment of a pack that trains `count` of these jobs side by side. network: their padded one."""
     return max(moments(jobs, network, count, at), key=lambda moment: moment.total)
+
+
+def bound(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> int:
+    """Bytes that the peak on a CPU stays below, from shapes alone, some times too many; nothing is rehearsed.
+
+    Not for networks of the user's.
+    """
+    scored = _scored_rows(jobs, at)
+    # fewer networks at a time have more rows each, and as many values
+    at_a_time = min(scored, rows_at_a_time(network, count, jobs[0].batch_size))
+    rows = max(batch_rows(jobs), at_a_time, SAMPLED_ROWS if network.init == "data_driven" else 0)
+    values = rows * (network.inputs + sum(network.hidden) + 1) * torch.float64.itemsize
+    each = network.parameters * at.precision.weights.itemsize + values
+    orders = ORDER_BYTES * _width(jobs) + OUTPUT_BYTES * scored
+    return sum(lasting(jobs, network, count, at.precision).values()) + count * (TENSORS * each + orders)
 
 
 def moments(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> list[Moment]:
@@ -146,6 +164,12 @@ def free_on(device: torch.device) -> int:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def held_on(device: torch.device) -> tuple[int, int, int]:
+    """Bytes of a CUDA device: all of it, those of this process's tensors, and those that PyTorch holds beside them."""
+    taken = torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[1], taken, torch.cuda.memory_reserved(device) - taken
+
+
 def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumstances) -> dict[str, int]:
     own = rehearsal.company(jobs, count)
     scratch = 0
@@ -155,9 +179,11 @@ def _step(jobs: Sequence[Assignment], network: Network, count: int, at: Circumst
         scratch = rehearsal.update(own, network, at.precision)
     found = dict(rehearsal.step(own, network, batch_rows(jobs), at.precision, scratch))
     if at.is_streamed:
-        # the next batch, and on a GPU one more, where a captured step finds its own
+        # the next batch; on a GPU one more, where a captured step finds its own, and outside of the memory of its graph
+        # what lines that models share are spread into (`Streamed.gather`); elsewhere that is the step's batch itself
         batch = count * batch_rows(jobs) * network.inputs * at.precision.rows.itemsize
-        found["rows on their way"] = (2 if at.is_captured else 1) * batch
+        shares_lines = count > 1 and len({job.key for job in jobs}) < len(jobs)
+        found["rows on their way"] = (2 + shares_lines if at.is_captured else 1) * batch
     return found
 
 
@@ -165,19 +191,28 @@ def _scoring(jobs: Sequence[Assignment], network: Network, count: int, at: Circu
     """Validation rows after each epoch, training rows after some; so many at a time as `PackState.outputs` takes."""
     if not at.is_judged:
         return []
-    rows = max(len(rows) for job in jobs for rows in (job.valid_rows, job.train_rows if at.train_curve_points else ()))
+    rows = _scored_rows(jobs, at)
     is_apart = are_scored_apart(jobs, count, at.train_curve_points, at_any_epoch=at.may_leave(jobs))
     found = []
     for together, training in epoch_ends(jobs, count):
-        at_a_time = min(rows, max(1, VALUES_AT_A_TIME // (together * network.inputs)))
+        at_a_time = min(rows, rows_at_a_time(network, together, jobs[0].batch_size))
         items = lasting(jobs, network, training, at.precision)
-        items["row numbers and outputs"] = together * rows * (torch.int32.itemsize + at.precision.weights.itemsize)
+        # outputs in parts, then as a whole, and at last in float64 in the computer's memory
+        outputs = 2 * at.precision.weights.itemsize + (0 if at.on_gpu else torch.float64.itemsize)
+        items["row numbers and outputs"] = together * rows * (torch.int32.itemsize + outputs)
         if is_apart:
             copied = lasting(jobs, network, min(together, training - 1), at.precision)[WEIGHTS]
             items["weights of those that are scored"] = copied
         guess = {"scoring, roughly": 2 * together * at_a_time * (network.inputs + sum(network.hidden)) * 4}
         found.append(items | _rehearsed(partial(rehearsal.scoring, network, together, at_a_time, at.precision), guess))
     return found
+
+
+def _scored_rows(jobs: Sequence[Assignment], at: Circumstances) -> int:
+    """The most rows on which a network is scored after an epoch."""
+    if not at.is_judged:
+        return 0
+    return max(len(rows) for job in jobs for rows in (job.valid_rows, job.train_rows if at.train_curve_points else ()))
 
 
 def _leaving(

@@ -6,31 +6,36 @@ networks are padded with zeros, which their training never moves.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from pipeline.engine.beginnings import begun
+from pipeline.engine.beginnings import begun, fixed
 from pipeline.engine.draws import DropoutDraws
 from pipeline.engine.gradients import PackedGradients
 from pipeline.engine.losses import loss_of
 from pipeline.engine.networks import Pass, answers, decay_factors, forward
 from pipeline.engine.optimizers import PackedOptimizer
+from pipeline.engine.rhythm import rows_at_a_time
+from pipeline.engine.room import chosen
 from pipeline.engine.rows import BatchPlan, draw_order, padded_rows
 from pipeline.engine.schedules import rates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
+    from pipeline.engine.parked import Parked
     from pipeline.tables import Floats, Integers, Network
 
 NOT_SAVED = ("rows", "keys")  # follow from the jobs
+MOMENTS = "optimizer."  # what the names of its tensors begin with
 
 
 @dataclass(slots=True)
@@ -70,6 +75,8 @@ class PackState:
         self.optimizer: PackedOptimizer | None = None
         self.gradients: PackedGradients | None = None
         self.company = 0  # counts who was here, since what is remembered of one company is of no use to the next
+        self.reserved = (0, 0)  # the last company for whose update there was room, and how much it was
+        self.is_torn = False  # whether a step has begun to change networks and has not come to its end
         self.any_frozen = False  # whether some network came to a loss that is not finite; a device does not tell
         self.batches = BatchPlan([], np.zeros(0, dtype=np.int64), self.device, on_device=on_device)
 
@@ -89,14 +96,19 @@ class PackState:
 
     def join(self, positions: Sequence[int]) -> None:
         """Take in fresh networks for these jobs, behind the others."""
-        if not positions:
-            return
-        fresh = [self.jobs[p] for p in positions]
-        for name, values in begun(fresh, self.network, self.data, self.width).items():
+        if positions:
+            with self._or_none():
+                fresh = begun([self.jobs[p] for p in positions], self.network, self.data, self.width)
+                records = [Record(position) for position in positions]
+                self._take_in(records, np.zeros(len(positions), dtype=np.int64), fresh)
+
+    def _take_in(self, records: Sequence[Record], steps: Integers, given: Mapping[str, Tensor]) -> None:
+        """Networks that are so far, with these tensors, behind the others."""
+        for name, values in given.items():
             self.held[name] = torch.cat([self.held[name].detach(), values]) if name in self.held else values
-        self.records += [Record(position) for position in positions]
-        steps = np.append(self.batches.steps, np.zeros(len(positions), dtype=np.int64))
-        self._describe(steps)
+        self.records = [*self.records, *records]
+        self._describe(np.append(self.batches.steps, steps))
+        fresh = [self.jobs[record.position] for record in records]
         rules, table = [job.rule for job in fresh], rate_table(fresh)
         bounds = [job.gradient for job in fresh]
         if self.optimizer is None or self.gradients is None:
@@ -109,49 +121,52 @@ class PackState:
             self.gradients.add(bounds)
 
     def keep(self, index: Integers) -> None:
-        """Compact: go on with the networks at these places."""
+        """Compact: go on with the networks at these places, which ascend. It does not fail for want of memory."""
         if not len(index):
             self.records, self.held, self.optimizer, self.gradients = [], {}, None, None
             self._describe(np.zeros(0, dtype=np.int64))
             return
         self.records = [self.records[i] for i in index]
-        chosen = torch.as_tensor(index, device=self.device)
-        self.held = {name: values.detach().index_select(0, chosen) for name, values in self.held.items()}
+        places = torch.as_tensor(index, device=self.device)
+        for name, values in self.held.items():
+            self.held[name] = chosen(values.detach(), places)
         self._describe(self.batches.steps[index])
         assert self.optimizer is not None
         assert self.gradients is not None
         self.optimizer.keep(index, self.tensors)
         self.gradients.keep(index)
 
-    def state(self, places: Integers | None = None) -> dict[str, object]:
+    def state(self, places: Integers | None = None) -> Parked:
         """Everything that training goes on from, of all networks or those at these places, as plain values."""
         assert self.optimizer is not None
         named = {name: t.detach() for name, t in self.held.items() if name not in NOT_SAVED}
-        named |= {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
+        named |= {f"{MOMENTS}{name}": t for name, t in self.optimizer.named().items()}
         index = np.arange(len(self)) if places is None else places
         plain = {name: t.cpu().numpy()[index] for name, t in named.items()}
         return {"records": [self.records[i] for i in index], "steps": self.batches.steps[index], "tensors": plain}
 
-    def load(self, state: Mapping[str, object]) -> None:
+    def load(self, state: Parked) -> None:
         """Take in the networks of a `state()`, behind the others, and go on from where they were."""
-        records, steps, plain = state["records"], state["steps"], state["tensors"]
-        assert isinstance(records, list)
-        assert isinstance(steps, np.ndarray)
-        assert isinstance(plain, dict)
         before = len(self)
-        self.join([record.position for record in records])
-        assert self.optimizer is not None
-        self.records[before:] = records
-        moments = self.optimizer.state()
-        with torch.no_grad():
-            for name, values in plain.items():
-                own = name.removeprefix("optimizer.")
-                # a moment that none of the networks here needs is not kept
-                if (whole := self.held.get(name, moments.get(own) if own != name else None)) is not None:
-                    whole[before:].copy_(torch.from_numpy(values))
-        self.optimizer.load(moments)
-        self._describe(np.append(self.batches.steps[:before], steps))
-        self.slow_down(np.arange(before, len(self)))
+        jobs = [self.jobs[record.position] for record in state["records"]]
+        plain = {name: torch.from_numpy(values) for name, values in state["tensors"].items()}
+        moments = {n.removeprefix(MOMENTS): values for n, values in plain.items() if n.startswith(MOMENTS)}
+        with self._or_none():
+            given = {name: values.to(self.device) for name, values in plain.items() if not name.startswith(MOMENTS)}
+            self._take_in(state["records"], state["steps"], given | fixed(jobs, self.width, self.device))
+            assert self.optimizer is not None
+            self.optimizer.load(moments, before)
+            self.slow_down(np.arange(before, len(self)))
+
+    @contextlib.contextmanager
+    def _or_none(self) -> Iterator[None]:
+        """Take in all or none: where it fails, those who were here before go on as they were."""
+        before = len(self)
+        try:
+            yield
+        except Exception:
+            self.keep(np.arange(before))
+            raise
 
     # --- while they train
 
@@ -179,7 +194,7 @@ class PackState:
             tensors = [t.index_select(0, chosen) for t in tensors]
             how.widths = None if how.widths is None else how.widths.index_select(0, chosen)
         index = padded_rows(rows, max(map(len, rows)), self.device)
-        width = max(1, values_at_a_time // (len(rows) * self.data.source.columns))
+        width = rows_at_a_time(self.network, len(rows), self.batches.batch_size, values_at_a_time)
         parts = [
             forward(self.network, tensors, self.data.source.gather(part), how)
             for part in torch.split(index, width, dim=1)
@@ -231,18 +246,6 @@ class PackState:
 def width_of(jobs: Sequence[Assignment]) -> int:
     """The most rows that one of these jobs has, in whole batches."""
     return max(job.steps_per_epoch for job in jobs) * jobs[0].batch_size
-
-
-def one_by_one(state: Mapping[str, object]) -> list[dict[str, object]]:
-    """A `state()` as states of single networks."""
-    records, steps, plain = state["records"], state["steps"], state["tensors"]
-    assert isinstance(records, list)
-    assert isinstance(steps, np.ndarray)
-    assert isinstance(plain, dict)
-    return [
-        {"records": [record], "steps": steps[i : i + 1], "tensors": {n: t[i : i + 1] for n, t in plain.items()}}
-        for i, record in enumerate(records)
-    ]
 
 
 def rate_table(jobs: Sequence[Assignment]) -> Floats:

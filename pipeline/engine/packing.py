@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.engine.gradients import GradientRule
-from pipeline.engine.memory import peak, working_set
+from pipeline.engine.memory import bound, peak, working_set
 from pipeline.engine.networks import KEEPS_ZERO
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ NO_RULE = GradientRule()
 UNKNOWN_CACHE = 8 << 20  # bytes a thread
 FEWEST_A_THREAD = 4  # networks, however large: threads share out the products of a pack
 SHARE_OF_RAM = 0.5  # of the computer's memory for a pack on a CPU; tables and predictions lie there too
-ROUGHLY = 4  # what a pack holds at its peak is less than so many times what a step touches
 # how many times its own parameters a network may be padded to: a GPU has arithmetic to spare, a CPU has not
 CPU_PADDING, GPU_PADDING = 1.3, 4.0
 
@@ -201,11 +200,11 @@ def _most(
         return fitting, "memory"
     each = max(working_set(job, network, limits.circumstances.precision) for job in jobs)
     most = max((limits.cache or UNKNOWN_CACHE * limits.threads) // each, FEWEST_A_THREAD * limits.threads)
-    room = int(SHARE_OF_RAM * limits.memory)
-    if room < ROUGHLY * each * min(most, len(jobs)):
-        fitting = _in_memory(jobs, network, limits, room, min(most, len(jobs))) if room else most
-        if fitting < min(most, len(jobs)):
-            return fitting, "memory"
+    room, wanted = int(SHARE_OF_RAM * limits.memory), min(most, len(jobs))
+    # a rehearsal wakes machinery of PyTorch for a second, and small trainings are to start at once
+    fits = not network.custom and bound(jobs, network, wanted, limits.circumstances) <= room
+    if limits.memory and not fits and (fitting := _in_memory(jobs, network, limits, room, wanted)) < wanted:
+        return fitting, "memory"
     return most, "cache"
 
 

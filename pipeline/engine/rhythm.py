@@ -1,14 +1,20 @@
-"""Whether networks of a pack end their epochs together, and leave together: what is done for few takes less memory."""
+"""Whether networks of a pack end their epochs together, and leave together: what is done for few takes less memory.
+
+And how many of their rows are scored at a time.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pipeline.engine.epochs import VALUES_AT_A_TIME
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.packing import Assignment
+    from pipeline.tables import Network
 
 
 def leave_apart(jobs: Sequence[Assignment], *, at_any_epoch: bool) -> bool:
@@ -50,3 +56,13 @@ def are_scored_apart(jobs: Sequence[Assignment], count: int, points: int, *, at_
     epochs = {job.epochs for job in jobs}
     points_differ = len(epochs) > 1 and 1 < points < max(epochs)
     return is_refilled or points_differ or len({job.steps_per_epoch for job in jobs}) > 1
+
+
+def rows_at_a_time(network: Network, together: int, batch_size: int, values: int = VALUES_AT_A_TIME) -> int:
+    """Rows of each of so many networks that are scored at once: `values` in the widest layer of all together.
+
+    At least a batch, of which a step has held more, so that many wide networks on a GPU are not scored row by row;
+    fewer where `values` were lowered for want of memory.
+    """
+    widest = max(network.inputs, *(size for shape in network.trained.values() for size in shape))
+    return max(values // (together * widest), batch_size * values // VALUES_AT_A_TIME, 1)

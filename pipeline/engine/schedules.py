@@ -204,11 +204,6 @@ class PlateauState:
         return PlateauState(self.best[index], self.waited[index], self.shares[index])
 
 
-def before_training(models: int) -> PlateauState:
-    """No loss seen, every rate whole."""
-    return PlateauState(np.full(models, np.inf), np.zeros(models, dtype=np.int64), np.ones(models))
-
-
 def after_epoch(rules: Sequence[Plateau], state: PlateauState, losses: Floats, ended: Booleans) -> PlateauState:
     """The state after an epoch of the jobs in `ended`, each with its loss; the others stay as they are.
 

@@ -1,21 +1,24 @@
 """One step of a pack: a batch, a forward and a backward pass, and an update of every network.
 
-A network whose loss is not finite freezes as it was before that step, and its neighbours go on. On a CUDA device the
-step waits for nothing on the host, so that it can be captured as a graph and replayed.
+A network whose loss is not finite, or in fp16 whose gradient never is, freezes as it was before that step, and its
+neighbours go on. On a CUDA device the step waits for nothing on the host, so that it can be captured as a graph and
+replayed.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from pipeline.engine import loss_scale
-from pipeline.engine.capture import Captured, backend_for
+from pipeline.engine.capture import NO_DEVICE, Captured, backend_for
 from pipeline.engine.draws import stream
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
+from pipeline.engine.optimizers.kernel import missing
 from pipeline.engine.sources import Resident
 
 if TYPE_CHECKING:
@@ -29,25 +32,46 @@ if TYPE_CHECKING:
 
 DROPOUT = 3  # purpose in a job's stream of draws
 SCRATCH = 7  # tensors as large as the widest that an update written out takes at most
+SCRATCH_OF_ALL = 2  # where nobody is frozen, of RMSprop, which is all that a CPU writes out
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """Why steps took longer than they do at best on a GPU; empty where nothing was in the way, and on a CPU."""
+
+    capture: str = ""  # why they were not captured
+    kernel: str = ""  # why the optimizer's kernel could not be used
+
+
+NOT_SLOWED = Slowed()
 
 
 class Step:
     """Takes steps of a pack, on a CUDA device as a graph that is captured once for each company and batch."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._captured = Captured(self._take, backend_for(device))
         self._now: tuple[PackState, Shape, Tensor | None] | None = None
         self._ahead: tuple[BatchPlan, int, Tensor] | None = None  # whose coming batch, its step, and its index
-        self._buffers: dict[tuple[int, Shape], Tensor] = {}  # where a captured step finds its batch
+        self._buffer: Tensor | None = None  # where a captured step finds its batch
+        self._buffer_of: BatchPlan | None = None  # the company that it was made for
 
     @property
     def reason(self) -> str:
         """Why steps are not captured; empty where they are."""
         return self._captured.reason
 
+    @property
+    def slowed(self) -> Slowed:
+        """What is in the way of fast steps until now; `release` forgets a want of memory."""
+        capture = "" if self.reason == NO_DEVICE else self.reason
+        return Slowed(capture, missing(self._device) if self._device.type == "cuda" else "")
+
     def take(self, pack: PackState) -> None:
         """One step of every network."""
         shape = pack.batches.shape()
+        self._now = None  # the batch before this one makes room
         batch = None if isinstance(pack.data.source, Resident) else self._fetched(pack, shape)
         self._now = pack, shape, batch
         self._captured(
@@ -57,8 +81,7 @@ class Step:
     def release(self) -> None:
         """Give up what was captured, and its memory."""
         self._captured.release()
-        self._now = self._ahead = None
-        self._buffers.clear()
+        self._now = self._ahead = self._buffer = self._buffer_of = None
 
     def _take(self) -> None:
         assert self._now is not None
@@ -78,10 +101,18 @@ class Step:
             following = batches.places(order, batches.shape(1), 1)
             self._ahead = batches, step + len(pack), following
             source.prefetch(following)
-        if not pack.on_device:
-            return batch
-        buffer = self._buffers.setdefault((len(pack), shape), torch.empty_like(batch))
-        return buffer.copy_(batch)
+        return self._in_place(batch, batches) if pack.on_device else batch
+
+    def _in_place(self, batch: Tensor, batches: BatchPlan) -> Tensor:
+        """The batch where steps of this company always find it, whatever its width: as large as the largest."""
+        if self._buffer is None or self._buffer_of is not batches:
+            # recordings point into the buffer, and those of a former company are of no use: they go together
+            self._captured.release()
+            self._buffer = None  # before its successor is made
+            most = min(batches.batch_size, int(batches.lengths.max()))
+            self._buffer = batch.new_empty(batch.shape[0] * most * batch.shape[2])
+            self._buffer_of = batches
+        return self._buffer[: batch.numel()].view(batch.shape).copy_(batch)
 
 
 def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> None:
@@ -91,6 +122,7 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
     """
     assert pack.optimizer is not None
     assert pack.gradients is not None
+    pack.is_torn = False
     held, batches, data = pack.held, pack.batches, pack.data
     index, present = batches.places(held["order"], shape), batches.present(shape)
     batch, target = data.source.gather(index) if batch is None else batch, data.target.take(index)
@@ -107,24 +139,38 @@ def train_step(pack: PackState, shape: Shape, batch: Tensor | None = None) -> No
         if halved:
             gradients, overflowed = loss_scale.unscaled(gradients, held["loss_scale"])
         bounded = pack.gradients.apply(gradients, pack.tensors)
-        _reserve(pack)
-        # from here on things change: what can run out of memory has come before
         frozen = _freeze(pack, losses.detach())
         if overflowed is not None:
-            loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
             frozen = overflowed if frozen is None else frozen | overflowed
-        _keep_statistics(pack, how, frozen)
+        _reserve(pack, frozen)
+        # from here on things change, and the step cannot be taken again; fused kernels take no memory once they begin
+        pack.is_torn = pack.optimizer.path != "fused"
         pack.optimizer.step(bounded, frozen)
+        pack.is_torn = True
+        held["loss_sum"].add_(losses.detach())
+        if overflowed is not None:
+            loss_scale.adjust(held["loss_scale"], held["calm"], overflowed)
+            _give_up(pack, held["loss_scale"] < loss_scale.LEAST)
+        _keep_statistics(pack, how, frozen)
         if batches.on_device:
             batches.device_steps.add_(1)
+        pack.is_torn = False
 
 
-def _reserve(pack: PackState) -> None:
-    """Make sure of the memory that the update takes, so that it cannot fail half-way."""
-    if pack.device.type == "cuda":
-        largest = max(pack.tensors, key=torch.Tensor.numel)
-        for held in [torch.empty_like(largest) for _ in range(SCRATCH)]:
-            del held  # the allocator keeps it at hand
+def _reserve(pack: PackState, frozen: Tensor | None) -> None:
+    """Make sure of the memory that the update takes, so that it cannot fail half-way.
+
+    On a CPU once for each company: what was there for its first update is there for the next.
+    """
+    assert pack.optimizer is not None
+    scratch = SCRATCH_OF_ALL if frozen is None else SCRATCH
+    if pack.device.type == "cpu":
+        if pack.optimizer.path == "fused" or pack.reserved == (pack.company, scratch):
+            return
+        pack.reserved = pack.company, scratch
+    largest = max(pack.tensors, key=torch.Tensor.numel)
+    for held in [torch.empty_like(largest) for _ in range(scratch)]:
+        del held  # the allocator keeps it at hand
 
 
 def signature(pack: PackState, shape: Shape) -> tuple[object, ...]:
@@ -144,16 +190,25 @@ def _mean(rows: Tensor, present: Tensor | None) -> Tensor:
 
 
 def _freeze(pack: PackState, losses: Tensor) -> Tensor | None:
-    """Note the losses, and at which step the first one that is not finite came; who must not move, bool [M]."""
-    held = pack.held
-    held["loss_sum"].add_(losses)
+    """Note at which step the first loss that is not finite came; who must not move, bool [M]. It may be noted twice."""
     if not pack.batches.on_device and not pack.any_frozen and math.isfinite(float(losses.sum())):
         return None
-    steps = pack.batches.device_steps if pack.batches.on_device else torch.as_tensor(pack.batches.steps)
-    falls = ~torch.isfinite(losses) & (held["frozen_at"] < 0)
-    held["frozen_at"].copy_(torch.where(falls, steps, held["frozen_at"]))
+    return _frozen(pack, ~torch.isfinite(losses))
+
+
+def _give_up(pack: PackState, hopeless: Tensor) -> None:
+    """Freeze networks [M] whose gradient no factor makes finite, and see to it that the end of the epoch finds them."""
+    pack.held["loss_sum"].masked_fill_(hopeless, math.nan)
+    _frozen(pack, hopeless)
+
+
+def _frozen(pack: PackState, falls: Tensor) -> Tensor:
+    """Who is frozen, bool [M], after those in `falls` have become so at this step."""
+    held, batches = pack.held, pack.batches
+    steps = batches.device_steps if batches.on_device else torch.as_tensor(batches.steps)
+    held["frozen_at"].copy_(torch.where(falls & (held["frozen_at"] < 0), steps, held["frozen_at"]))
     frozen = held["frozen_at"] >= 0
-    if not pack.batches.on_device:
+    if not batches.on_device:
         pack.any_frozen = bool(frozen.any())
     return frozen
 

@@ -125,7 +125,7 @@ def notice_table(facts: ReportFacts) -> Table:
     rows = [
         (
             words(STAGE_WORDS.get(stage, stage)),
-            Cell(f"{sum(counted for _, counted in subjects):,}", is_number=True),
+            Cell(f"{total:,}" if (total := sum(counted for _, counted in subjects)) else "", is_number=True),
             words(text, 300),
             _subjects(subjects),
         )
@@ -161,7 +161,9 @@ def _numbers(texts: Sequence[str]) -> list[Cell]:
 
 
 def _subjects(subjects: Sequence[tuple[str, int]]) -> Cell:
-    shown = [f"{clean(name, 32)} ({counted:,})" for name, counted in subjects[:MOST_SUBJECTS]]
+    shown = [
+        f"{clean(name, 32)} ({counted:,})" if counted else clean(name, 32) for name, counted in subjects[:MOST_SUBJECTS]
+    ]
     more = f" and {len(subjects) - MOST_SUBJECTS:,} more" if len(subjects) > MOST_SUBJECTS else ""
     hint = clean(subjects[0][0]) if len(subjects[0][0]) > 32 else ""
     return Cell(", ".join(shown) + more, hint=hint)

@@ -77,24 +77,32 @@ class Case:
 
     def name_of(self, large: LargeInput) -> str:
         """A column of the matrix in quotes; a component with the column that weighs most in it."""
-        name, source = self.design.columns[large.column], self._weightiest(large)
-        return repr(name) if name == source else f"{name!r} (mostly {source!r})"
+        return column_name(self.design, self.job.fold, large)
 
-    def drop(self, large: LargeInput) -> str:
-        """The line that leaves out the file's column of which a matrix column was made."""
-        return drop_line(_made_of(self.design, self._weightiest(large)))
 
-    def is_scaled(self, large: LargeInput) -> bool:
-        """Whether anything was taken off the column's numbers, or they were divided by something."""
-        name = self.design.columns[large.column]
-        if name not in self.design.numeric:
-            return True
-        state, position = self.design.states[self.job.fold], self.design.numeric.index(name)
-        return bool((state.mean[position], state.scale[position]) != (0.0, 1.0))
+def column_name(design: Design, fold: int, large: LargeInput) -> str:
+    """A column of the matrix in quotes; a component with the column that weighs most in it."""
+    name, source = design.columns[large.column], _weightiest(design, fold, large)
+    return repr(name) if name == source else f"{name!r} (mostly {source!r})"
 
-    def _weightiest(self, large: LargeInput) -> str:
-        sources = sources_of(self.design, self.job.fold, large.column, 1)
-        return sources[0][0] if sources else self.design.columns[large.column]
+
+def drop_column(design: Design, fold: int, large: LargeInput) -> str:
+    """The line that leaves out the file's column of which a matrix column was made."""
+    return drop_line(_made_of(design, _weightiest(design, fold, large)))
+
+
+def is_scaled(design: Design, fold: int, large: LargeInput) -> bool:
+    """Whether anything was taken off the column's numbers, or they were divided by something."""
+    name = design.columns[large.column]
+    if name not in design.numeric:
+        return True
+    state, position = design.states[fold], design.numeric.index(name)
+    return bool((state.mean[position], state.scale[position]) != (0.0, 1.0))
+
+
+def _weightiest(design: Design, fold: int, large: LargeInput) -> str:
+    sources = sources_of(design, fold, large.column, 1)
+    return sources[0][0] if sources else design.columns[large.column]
 
 
 def usual_lr(train: Train, target_rms: float = 1.0) -> float:
@@ -102,6 +110,11 @@ def usual_lr(train: Train, target_rms: float = 1.0) -> float:
     for_batch = train.batch_size / train.lr_for_batch if train.lr_for_batch else 1.0
     scale = target_rms if target_rms > UNSCALED_TARGET and train.optimizer not in FOLLOWS_GRADIENT else 1.0
     return USUAL_LR[train.optimizer] * scale / for_batch
+
+
+def usual_init(activation: str) -> str:
+    """The initialisation that keeps values as large from layer to layer under this activation."""
+    return "xavier_normal" if activation in ("tanh", "sigmoid") else "kaiming_normal"
 
 
 def one_digit(value: float) -> str:

@@ -11,20 +11,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.engine.losses import loss_of
-from pipeline.stages.cases import FOLLOWS_GRADIENT, UNSCALED_TARGET, one_digit, usual_lr
+from pipeline.stages.cases import (
+    FOLLOWS_GRADIENT,
+    UNSCALED_TARGET,
+    column_name,
+    drop_column,
+    is_scaled,
+    one_digit,
+    usual_init,
+    usual_lr,
+)
+from pipeline.tabular.extremes import FAR_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.engine.diagnosis import LargeInput
     from pipeline.stages.cases import Case
+    from pipeline.tables import Design
 
-FAR_OUT = 1e3  # an input beyond this is no scaled one: a z-score needs a million rows to get there
 DIVIDED_BY_NOTHING = 1e6  # an input beyond this came from a spread of rounding
 FAR_TARGET = 1e3  # root mean square of a batch of a standardised target with values far out
 HUGE = 1e15  # its square, summed, is beyond float32
 MODERATE = 1e6  # outputs below this do not make a loss overflow
 WEIGHTS_GREW = 10.0  # times
 EXPLODES = 2.0  # times from one hidden layer to the next
+BEGINS_HUGE = 1e3  # times over all hidden layers, before anything is learned
 DEEP = 3  # hidden layers from which growth counts
 FAR_TOO_HIGH = 10.0  # learning rate in multiples of the usual one
 LARGEST_FP16 = 65504.0
@@ -46,7 +58,8 @@ def _inputs_not_finite(case: Case) -> Cause | None:
     if case.diagnosis.fault.first != "inputs":
         return None
     worst = case.diagnosis.inputs[0]
-    return Cause("an input that is not finite", f"column {case.name_of(worst)} holds {worst.value:g}", case.drop(worst))
+    name, remedy = case.name_of(worst), drop_column(case.design, case.job.fold, worst)
+    return Cause("an input that is not finite", f"column {name} holds {worst.value:g}", remedy)
 
 
 def _target_not_finite(case: Case) -> Cause | None:
@@ -61,12 +74,15 @@ def _target_not_finite(case: Case) -> Cause | None:
 
 
 def _inputs_far_out(case: Case) -> Cause | None:
-    """Unscaled columns, a spread of next to nothing, an outlier."""
-    worst = case.diagnosis.inputs[0] if case.diagnosis.inputs else None
-    if worst is None or not abs(worst.value) >= FAR_OUT:
+    return far_input(case.design, case.job.fold, case.diagnosis.inputs[0]) if case.diagnosis.inputs else None
+
+
+def far_input(design: Design, fold: int, worst: LargeInput) -> Cause | None:
+    """Unscaled columns, a spread of next to nothing, an outlier; None for an ordinary input."""
+    if not abs(worst.value) >= FAR_OUT:
         return None
-    name = case.name_of(worst)
-    if not case.is_scaled(worst):
+    name = column_name(design, fold, worst)
+    if not is_scaled(design, fold, worst):
         return Cause(
             "inputs that are not scaled", f"column {name} is {worst.value:.3g}", '[preprocess] scaler = "zscore"'
         )
@@ -74,7 +90,7 @@ def _inputs_far_out(case: Case) -> Cause | None:
         return Cause(
             "a column divided by a spread of next to nothing",
             f"column {name} hardly varies on the training rows and is {worst.value:.3g} after scaling",
-            case.drop(worst),
+            drop_column(design, fold, worst),
         )
     return Cause("a value far out", f"column {name} is {worst.value:.3g} after scaling", "[preprocess] smooth_clip = 3")
 
@@ -142,27 +158,32 @@ def _learning_rate(case: Case) -> Cause | None:
 
 def _first_weights(case: Case) -> Cause | None:
     """Weights drawn so wide that values grow from layer to layer before anything is learned."""
-    model, growth = case.candidate.model, case.diagnosis.growth
-    if model.init not in ("normal", "uniform") or case.hidden_layers < 2 or growth < EXPLODES:
+    model, growth, layers = case.candidate.model, case.diagnosis.first_growth, case.hidden_layers
+    if model.init not in ("normal", "uniform") or layers < 2 or growth < EXPLODES:
         return None
-    if not case.begins_broken and not case.diagnosis.at_start and case.diagnosis.weight_growth >= EXPLODES:
+    # a rate above the usual one breaks a shallow network by itself
+    rate_is_usual = case.train.lr <= usual_lr(case.train, case.diagnosis.target_rms)
+    if not (case.begins_broken or growth**layers >= BEGINS_HUGE or rate_is_usual):
         return None
-    init = "xavier_normal" if model.activation in ("tanh", "sigmoid") else "kaiming_normal"
     return Cause(
         "weights that begin too wide for the depth",
         f'model.init = "{model.init}" with init_scale {model.init_scale:g} makes values grow {growth:.3g} times '
-        f"from each of {case.hidden_layers} hidden layers to the next",
-        f'[model] init = "{init}", or norm = "layer"',
+        f"from each of {layers} hidden layers to the next, before anything is learned",
+        f'[model] init = "{usual_init(model.activation)}"',
     )
 
 
 def _exploding_depth(case: Case) -> Cause | None:
-    growth, layers = case.diagnosis.growth, case.hidden_layers
+    diagnosis, layers = case.diagnosis, case.hidden_layers
+    explodes_at_once = diagnosis.first_growth >= EXPLODES
+    growth = diagnosis.first_growth if explodes_at_once else diagnosis.growth
     if layers < DEEP or growth < EXPLODES or case.candidate.model.norm != "none":
         return None
-    evidence = f"values grow {growth:.3g} times from each of {layers} hidden layers to the next, without normalisation"
-    evidence += ", already before anything is learned" if case.begins_broken else ""
-    return Cause("depth that makes values explode", evidence, '[model] norm = "layer"')
+    evidence = f"in {layers} hidden layers without normalisation, values grow {growth:.3g} times from one to the next"
+    when = "already before anything is learned" if explodes_at_once else f"after {case.failure.step} steps"
+    shown = diagnosis.begun if explodes_at_once else diagnosis.layers
+    until = "" if all(math.isfinite(state.hidden) for state in shown) else ", until they overflow"
+    return Cause("depth that makes values explode", f"{evidence}{until}, {when}", '[model] norm = "layer"')
 
 
 def _exploding_gradient(case: Case) -> Cause | None:
@@ -193,8 +214,8 @@ CAUSES: tuple[Callable[[Case], Cause | None], ...] = (
     _half_precision,
     _loss_undefined,
     _switch,
-    _learning_rate,
     _first_weights,
+    _learning_rate,
     _exploding_depth,
     _exploding_gradient,
 )

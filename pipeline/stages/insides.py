@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engine.diagnosis import Failure, diagnose
+from pipeline.engine.beginnings import initial_weights
+from pipeline.engine.diagnosis import Failure, LargeInput, diagnose
 from pipeline.engine.losses import loss_of
 from pipeline.engine.sizes import Batch, measure
 from pipeline.engine.vitals import activities
-from pipeline.stages.assignments import network_of
-from pipeline.stages.stalls import Signs, may_hurt_by_depth
+from pipeline.stages.assignments import assignment_of, network_of
+from pipeline.stages.causes import far_input
+from pipeline.stages.learners import data_of
+from pipeline.stages.signs import Signs, may_hurt_by_depth
 from pipeline.tabular.baselines import predict_mean, predict_ridge
+from pipeline.tabular.extremes import outermost
 from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.engine.sizes import LayerState
     from pipeline.engine.vitals import Activity
     from pipeline.stages.assignments import Candidate
+    from pipeline.stages.causes import Cause
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Design, Job, Singles
 
@@ -85,7 +90,33 @@ def signs_of(
         insides=look_inside(design, candidate, jobs, fitted, blocks),
         ridge_error=_ridge_error(design, metric) if may_hurt_by_depth(network) else float("nan"),
         fold_error=float(np.mean(first)) if first else float("nan"),
+        far_out=_far_out(design),
+        first_outputs=_first_outputs(design, candidate, jobs[0], blocks),
+        has_raw_target=(design.target_states[0].mean, design.target_states[0].scale) == (0.0, 1.0),
     )
+
+
+def _far_out(design: Design) -> Cause | None:
+    """The input of the training rows that is furthest out, if it is far; scaled as for a network of all of them."""
+    numeric, fold = design.rows.numeric, design.folds.count
+    ends = [outermost(design.states[fold], at, numeric[:, at], design.refit_rows) for at in range(numeric.shape[1])]
+    row, _ = max(ends, key=lambda end: abs(end[1]), default=(-1, 0.0))
+    if row < 0:
+        return None
+    seen = matrix_for(design, fold, take(design.rows, np.array([row])))[0]
+    column = int(np.argmax(np.abs(seen)))
+    return far_input(design, fold, LargeInput(column, float(seen[column])))
+
+
+def _first_outputs(design: Design, candidate: Candidate, job: Job, blocks: Blocks) -> float:
+    """How large the outputs of a network are before it learns, where its weights are drawn by a width of the user's."""
+    network = network_of(candidate, design)
+    if network.init not in ("normal", "uniform") or candidate.start is not None:
+        return float("nan")
+    assigned = assignment_of(design, candidate, job, blocks.start[job.fold])
+    drawn = initial_weights([assigned], network, data_of(blocks, "fp32"))
+    batch = training_batch(design, candidate, job, blocks)
+    return measure(network, [tensor[0] for tensor in drawn], batch)[-1].hidden
 
 
 def _mean_error(design: Design, fold: int, metric: str) -> float:

@@ -21,7 +21,7 @@ from pipeline.runtime import Part
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
 from pipeline.stages.limits import limits_of
-from pipeline.tables import Design
+from pipeline.tables import Design, Notice
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
 
@@ -67,6 +67,29 @@ def fit_networks(
             fitted |= dict(zip(packs[number].positions, results, strict=True))
             tally.finish(number)
     return [fitted[position] for position in range(len(jobs))]
+
+
+def slowed(fitted: Sequence[Fitted]) -> list[Notice]:
+    """Say what made the steps on a GPU slower than they can be, and what to do: each thing once, for all packs."""
+    captures = [result.slowed.capture for result in fitted if result.slowed.capture]
+    kernels = [result.slowed.kernel for result in fitted if result.slowed.kernel]
+    notices = []
+    if captures:
+        text = f"steps were slower than they can be on a GPU, for they were not captured: {captures[0]}"
+        notices.append(Notice("training", f"{text}; {_capture_remedy(captures[0])}", len(captures)))
+    if kernels:
+        remedy = "pip install triton" if "not installed" in kernels[0] else "it needs a C compiler and Python's headers"
+        text = f"steps were slower than they can be on a GPU, for weights had no kernel of their own: {kernels[0]}"
+        notices.append(Notice("training", f"{text}; {remedy}", len(kernels)))
+    return notices
+
+
+def _capture_remedy(reason: str) -> str:
+    if "OutOfMemoryError" in reason:
+        return "a smaller train.pack_size leaves memory for it"
+    if "train.custom_loss" in reason or "model.custom" in reason:
+        return "docs/guides/your-own-ideas.md says what can be captured"
+    return "the results are the same; please report it"
 
 
 def cut(packs: Sequence[Pack], shares: int) -> list[Pack]:

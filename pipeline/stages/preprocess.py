@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.tables import Design, Folds, Notice
 from pipeline.tabular.calendars import calendar_column
+from pipeline.tabular.extremes import far_out_notices
 from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, vocabulary_of
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.splits import split_rows
@@ -61,6 +62,7 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
         notices=(
+            *far_out_notices(encoded, dataset, states, (*split.valid, fitted_rows[-1]), tuple(numbers), preprocess),
             *_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out),
             *_component_notices(states, preprocess),
         ),

@@ -7,79 +7,59 @@ training left behind and says what it saw, what to do, and what to type.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.engine.schedules import rates
 from pipeline.engine.vitals import DIES, SATURATES
-from pipeline.facts import Advice
 from pipeline.stages.assignments import schedule_of
-from pipeline.stages.cases import one_digit, usual_lr
-from pipeline.stages.verdicts import OVERFITS, error_size, percent
-from pipeline.tabular.metrics import METRICS
+from pipeline.stages.cases import one_digit
+from pipeline.stages.signs import (
+    FEWEST_POINTS,
+    LEARNED_NOTHING,
+    advice,
+    error_size_of,
+    may_hurt_by_depth,
+    trained_errors,
+    worst_layer,
+)
+from pipeline.stages.stuck import guessed_cause, known_cause, stuck_of
+from pipeline.stages.verdicts import OVERFITS, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.stages.assignments import Candidate
-    from pipeline.stages.insides import Inside
-    from pipeline.tables import Curve, Floats, Network
+    from pipeline.facts import Advice
+    from pipeline.stages.signs import Signs
 
 DEAD, SATURATED = 0.5, 0.5  # share of a layer's units, of (row, unit) pairs
 VANISHES = 1e-3  # gradient of the first layer in multiples of that of the last hidden one
-DEEP = 4  # hidden layers from which depth may hurt a plain network
-LEARNED_NOTHING = 0.98  # of the error of predicting the mean
 LEARNED_LITTLE = 0.5
 STANDS_STILL = 0.99  # best error of the second half of the training in multiples of that of the first
 BOUNCES = 0.02  # spread of the error in that half, as a share of it
 STILL_HIGH = 0.5  # share of the peak that the learning rate still has at the end
 FALLS = 0.98  # last training error in multiples of that at three quarters of the training
 FAR_TOO_LOW = 0.1  # learning rate in multiples of the usual one
-STRONG_PENALTY = 0.01
-FEWEST_POINTS = 5  # scored epochs of a training curve: a shorter one is a try
-
-
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What a training left behind to judge it by. Errors are losses of the metric: lower is better."""
-
-    candidate: Candidate
-    network: Network
-    metric: str
-    target_rms: float  # root mean square of the target as the networks see it
-    curves: tuple[Curve, ...]  # of the folds' networks
-    mean_errors: tuple[float, ...]  # of predicting the training mean on the training rows, for each of them
-    insides: tuple[Inside, ...]
-    ridge_error: float  # on a fold's validation rows; NaN: not computed
-    fold_error: float  # of the networks on the same rows
-
-    @property
-    def usual_lr(self) -> float:
-        """The learning rate to begin with."""
-        return usual_lr(self.candidate.train, self.target_rms)
 
 
 def stalls(signs: Signs) -> tuple[Advice, ...]:
     """Everything that holds these networks back, what explains most first."""
     inside = _found((_dead, _saturated, _vanishing), signs)
-    stuck = _learned_nothing(signs)
+    stuck = stuck_of(signs)
     if stuck is None:
         return (*inside, *_found((_bounces, _creeps, _depth), signs))
+    if (known := known_cause(signs, stuck)) is not None:
+        return (known, *inside)
     if not inside:
-        return (stuck,)
+        return (guessed_cause(signs, stuck),)
     because, *rest = inside  # what is wrong inside explains it better than a guess about the learning rate
     return (replace(because, seen=f"{stuck.seen} {because.seen}"), *rest)
 
 
 def _found(rules: Sequence[Callable[[Signs], Advice | None]], signs: Signs) -> tuple[Advice, ...]:
-    return tuple(advice for rule in rules if (advice := rule(signs)) is not None)
-
-
-def may_hurt_by_depth(network: Network) -> bool:
-    """Deep, with neither normalisation nor shortcuts: worth a comparison with ridge."""
-    return len(network.hidden) >= DEEP and network.norm == "none" and not any(network.skips)
+    return tuple(found for rule in rules if (found := rule(signs)) is not None)
 
 
 # --- inside
@@ -88,21 +68,21 @@ def may_hurt_by_depth(network: Network) -> bool:
 def _dead(signs: Signs) -> Advice | None:
     if signs.network.activation not in DIES:
         return None
-    layer, share = _worst_layer(signs, lambda inside: [a.dead for a in inside.activities])
+    layer, share = worst_layer(signs, lambda inside: [a.dead for a in inside.activities])
     if share < DEAD:
         return None
     seen = f"{percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
     if train.lr > signs.usual_lr:
         lower = f"{one_digit(min(train.lr / 10, signs.usual_lr))}"
-        return _advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
-    return _advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")
+        return advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
+    return advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")
 
 
 def _saturated(signs: Signs) -> Advice | None:
     if signs.network.activation not in SATURATES:
         return None
-    layer, share = _worst_layer(signs, lambda inside: [a.saturated for a in inside.activities])
+    layer, share = worst_layer(signs, lambda inside: [a.saturated for a in inside.activities])
     if share < SATURATED:
         return None
     seen = (
@@ -110,8 +90,8 @@ def _saturated(signs: Signs) -> Advice | None:
         f"{signs.network.activation} is flat and lets no gradient through{_of(signs)}."
     )
     if signs.network.norm == "none":
-        return _advice(seen, 'Set [model] norm = "layer".', "model.norm=layer")
-    return _advice(seen, 'Set [model] activation = "silu".', "model.activation=silu")
+        return advice(seen, 'Set [model] norm = "layer".', "model.norm=layer")
+    return advice(seen, 'Set [model] activation = "silu".', "model.activation=silu")
 
 
 def _vanishing(signs: Signs) -> Advice | None:
@@ -125,42 +105,11 @@ def _vanishing(signs: Signs) -> Advice | None:
     last = len(signs.network.hidden)
     seen = f"Gradients vanish: that of layer 1 is {ratio:.1g} times that of layer {last}{_of(signs)}."
     if signs.network.norm == "none":
-        return _advice(seen, 'Set [model] norm = "layer".', "model.norm=layer")
-    return _advice(seen, "Set [model] residual = 1.", "model.residual=1")
+        return advice(seen, 'Set [model] norm = "layer".', "model.norm=layer")
+    return advice(seen, "Set [model] residual = 1.", "model.residual=1")
 
 
 # --- curves
-
-
-def _learned_nothing(signs: Signs) -> Advice | None:
-    """The training error never came below that of predicting the mean."""
-    stuck = [
-        (curve, mean)
-        for curve, mean in zip(signs.curves, signs.mean_errors, strict=True)
-        if curve.stopped != "not finite"  # its cause is told elsewhere
-        and len(own := _trained(signs, curve)) >= FEWEST_POINTS
-        and own.min() >= LEARNED_NOTHING * error_size_of(signs, mean)
-    ]
-    if not stuck:
-        return None
-    own = _trained(signs, stuck[0][0])
-    seen = (
-        f"{len(stuck)} of {len(signs.curves)} networks never did better than predicting the mean (training error "
-        f"{own.min():.4g}, the mean's {error_size_of(signs, stuck[0][1]):.4g})."
-    )
-    train = signs.candidate.train
-    if train.l1 >= STRONG_PENALTY or (train.optimizer != "adamw" and train.weight_decay >= STRONG_PENALTY):
-        return _advice(seen, "Set [train] l1 = 0 and weight_decay = 0.", "train.l1=0 train.weight_decay=0")
-    if may_hurt_by_depth(signs.network):
-        return _advice(seen, 'It is deep and plain. Set [model] norm = "layer" or residual = 1.', "model.norm=layer")
-    if own[-1] >= own[0]:
-        lr = one_digit(min(train.lr / 10, signs.usual_lr))
-        return _advice(seen, f"The learning rate is too high. Set [train] lr = {lr}.", f"train.lr={lr}")
-    if train.lr >= signs.usual_lr:
-        epochs = 4 * train.epochs
-        return _advice(seen, f"It still falls. Set [train] epochs = {epochs}.", f"train.epochs={epochs}")
-    lr = one_digit(signs.usual_lr)
-    return _advice(seen, f"It still falls: the learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 
 def _bounces(signs: Signs) -> Advice | None:
@@ -171,7 +120,7 @@ def _bounces(signs: Signs) -> Advice | None:
         return None
     count = 0
     for curve, mean in zip(signs.curves, signs.mean_errors, strict=True):
-        own = _trained(signs, curve)
+        own = trained_errors(signs, curve)
         first, second = own[: len(own) // 2], own[len(own) // 2 :]
         if len(own) < FEWEST_POINTS or own.min() >= LEARNED_NOTHING * error_size_of(signs, mean):
             continue
@@ -182,7 +131,7 @@ def _bounces(signs: Signs) -> Advice | None:
         f"The training error of {count} of {len(signs.curves)} networks goes up and down and no longer falls, while "
         f"the learning rate is still at {percent(ends_at)} of its peak."
     )
-    return _advice(seen, 'Set [train] schedule = "cosine", or plateau_factor = 0.5.', "train.schedule=cosine")
+    return advice(seen, 'Set [train] schedule = "cosine", or plateau_factor = 0.5.', "train.schedule=cosine")
 
 
 def _creeps(signs: Signs) -> Advice | None:
@@ -192,7 +141,7 @@ def _creeps(signs: Signs) -> Advice | None:
         return None
     count = 0
     for curve, mean in zip(signs.curves, signs.mean_errors, strict=True):
-        own = _trained(signs, curve)
+        own = trained_errors(signs, curve)
         if len(own) < FEWEST_POINTS:
             continue
         size = error_size_of(signs, mean)
@@ -202,7 +151,7 @@ def _creeps(signs: Signs) -> Advice | None:
         return None
     seen = f"The training error of {count} of {len(signs.curves)} networks was still falling at the end, and slowly."
     lr = one_digit(signs.usual_lr)
-    return _advice(seen, f"The learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
+    return advice(seen, f"The learning rate is too low. Set [train] lr = {lr}.", f"train.lr={lr}")
 
 
 def _depth(signs: Signs) -> Advice | None:
@@ -210,40 +159,14 @@ def _depth(signs: Signs) -> Advice | None:
     if not may_hurt_by_depth(signs.network) or math.isnan(signs.ridge_error):
         return None
     ours, ridge = error_size_of(signs, signs.fold_error), error_size_of(signs, signs.ridge_error)
-    on_train = [own[-1] for curve in signs.curves if len(own := _trained(signs, curve))]
+    on_train = [own[-1] for curve in signs.curves if len(own := trained_errors(signs, curve))]
     if not on_train or ours <= ridge or ours >= OVERFITS * float(np.mean(on_train)):
         return None
     seen = (
         f"{len(signs.network.hidden)} hidden layers without normalisation or shortcuts do worse than ridge ({ours:.4g} "
         f"against {ridge:.4g} on fold 1) and do not overfit: the depth hurts."
     )
-    return _advice(seen, 'Set [model] norm = "layer" or residual = 1, or depth = 2.', "model.norm=layer")
-
-
-# --- measures
-
-
-def error_size_of(signs: Signs, loss: float) -> float:
-    """A loss as an error that grows in proportion to the residuals."""
-    return error_size(signs.metric, -loss if METRICS[signs.metric].greater_is_better else loss)
-
-
-def _trained(signs: Signs, curve: Curve) -> Floats:
-    """Errors on training rows at the epochs that were scored and finite."""
-    found = curve.train[np.isfinite(curve.train)]
-    return np.array([error_size_of(signs, float(value)) for value in found])
-
-
-def _worst_layer(signs: Signs, shares: Callable[[Inside], Sequence[float]]) -> tuple[int, float]:
-    """The layer with the highest share, averaged over the networks that were looked at."""
-    if not signs.insides or not signs.network.hidden:
-        return 0, 0.0
-    means = np.mean([shares(inside) for inside in signs.insides], axis=0)
-    return int(np.argmax(means)), float(np.max(means))
-
-
-def _advice(seen: str, action: str, settings: str) -> Advice:
-    return Advice(seen, action, f'make train submit report SET="{settings}"')
+    return advice(seen, 'Set [model] norm = "layer" or residual = 1, or depth = 2.', "model.norm=layer")
 
 
 def _of(signs: Signs) -> str:

@@ -13,7 +13,7 @@ from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
-from pipeline.stages.packs import fit_networks
+from pipeline.stages.packs import fit_networks, slowed
 from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
@@ -74,9 +74,10 @@ def train(
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
-            *_notices(kinds, held_back, len(jobs)),
+            *_notices(kinds, held_back),
             *_started(start, jobs),
             *_narrowed(fitted),
+            *slowed(fitted),
             *_longer_refit(jobs, fitted, candidate.train, K),
         ),
         troubles=(*map(advice_of_kind, kinds), *held_back),
@@ -127,12 +128,12 @@ def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: S
     return kinds_of([case for case, _ in cases])
 
 
-def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice], networks: int) -> Iterator[Notice]:
+def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice]) -> Iterator[Notice]:
     for alike in kinds:
         text = f"{sentence_of_kind(alike)}; the best weights from before were kept"
         yield Notice("training", text, len(alike))
     for advice in held_back:
-        yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), networks)
+        yield Notice("training", f"{advice.seen} {advice.action}".removesuffix("."), 0)
 
 
 def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:

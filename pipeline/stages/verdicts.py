@@ -18,6 +18,7 @@ OVERFITS, OVERFITS_STRONGLY = 1.25, 2.0  # error on unseen rows, in multiples of
 LEVEL = 0.005  # scores closer than this share of the baseline's are called level
 STILL_FALLING = 0.01  # share of the validation error gained over the last tenth of the epochs
 FEW_ROWS_SHARE = 0.2  # of the total error, carried by the few rows that are listed
+FEW_ROWS_ARE_ALL = 0.9
 HARD_FOLD = 1.4  # error of a fold, in multiples of the median fold's
 MOST_ADVICE = 2
 
@@ -45,6 +46,12 @@ class Evidence:
     def is_behind(self) -> bool:
         """The best baseline is clearly better."""
         return bool(self.baselines) and change(self.metric, self.ours, self.baselines[0]) > LEVEL
+
+    @property
+    def few_rows(self) -> tuple[int, float]:
+        """How many rows the first half of the listed ones are, and their share of the total error."""
+        few = self.largest[: max(1, len(self.largest) // 2)]
+        return len(few), sum(row.share for row in few)
 
 
 def error_size(metric: str, value: float) -> float:
@@ -138,7 +145,8 @@ def _on_not_finite(evidence: Evidence) -> Advice | None:
 
 
 def _on_baseline(evidence: Evidence) -> Advice | None:
-    if not evidence.is_behind:
+    # what a few rows do says nothing of the network
+    if not evidence.is_behind or evidence.few_rows[1] >= FEW_ROWS_ARE_ALL:
         return None
     best = evidence.baselines[0].name
     if evidence.ratio >= OVERFITS:
@@ -149,7 +157,7 @@ def _on_baseline(evidence: Evidence) -> Advice | None:
 
 
 def _on_overfitting(evidence: Evidence) -> Advice | None:
-    if evidence.ratio < OVERFITS_STRONGLY or evidence.is_behind:
+    if evidence.ratio < OVERFITS_STRONGLY or evidence.is_behind or evidence.few_rows[1] >= FEW_ROWS_ARE_ALL:
         return None
     seen = "The gap between training and validation rows is large."
     return Advice(seen, "Raise the weight decay or the dropout.", _train("train.weight_decay=… model.dropout=…"))
@@ -167,11 +175,10 @@ def _on_epochs(evidence: Evidence) -> Advice | None:
 
 
 def _on_few_rows(evidence: Evidence) -> Advice | None:
-    few = evidence.largest[: max(1, len(evidence.largest) // 2)]
-    share = sum(row.share for row in few)
+    count, share = evidence.few_rows
     if share < FEW_ROWS_SHARE:
         return None
-    rows = "One row carries" if len(few) == 1 else f"{len(few)} rows carry"
+    rows = "One row carries" if count == 1 else f"{count} rows carry"
     action = "Look at the largest errors below: are these rows right?"
     return Advice(f"{rows} {percent(share)} of the error.", action, "")
 

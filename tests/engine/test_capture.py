@@ -1,6 +1,7 @@
 """Work that is recorded once and replayed: the order of things on an imitation, the rest on a GPU."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.capture import NO_DEVICE, Captured, CudaGraphs, backend_for
+from pipeline.engine.capture import NO_DEVICE, Captured, CudaGraphs, _no_collection, backend_for
+from pipeline.errors import ConfigError
+from pipeline.usercode import blamed
 
 on_gpu = [
     pytest.mark.gpu,
@@ -146,6 +149,41 @@ def test_where_recording_fails_the_reason_is_told_and_calls_are_plain():
     assert step.reason == "capture failed: RuntimeError: operation not permitted when stream is capturing"
 
 
+def users_loss(device, *, fails_anyway=False):
+    """A loss of the user's that waits for the device: a recording cannot, a plain call can."""
+    done = []
+
+    def function():
+        with blamed("train.custom_loss = 'ideas.py:mine' failed"):
+            if device.recording is not None or (fails_anyway and done):
+                raise RuntimeError("operation not permitted when stream is capturing")
+        done.append(0)
+
+    return function, done
+
+
+def test_a_function_of_the_users_that_cannot_be_recorded_is_called_plainly():
+    """What waits for the device is a fault in a recording alone; the reason names whose it is."""
+    device = Imitation()
+    function, done = users_loss(device)
+    step = Captured(function, device)
+    for _ in range(4):
+        step("a")
+    assert (device.events, len(done)) == (["warm", "capture"], 4)
+    told = "train.custom_loss = 'ideas.py:mine' failed: RuntimeError: operation not permitted when stream is capturing"
+    assert step.reason == f"capture failed: {told}"
+
+
+def test_a_function_of_the_users_that_fails_anyway_is_told_so():
+    """The plain call in the place of the recording raises what is really wrong."""
+    device = Imitation()
+    function, _ = users_loss(device, fails_anyway=True)
+    step = Captured(function, device)
+    step("a")
+    with pytest.raises(ConfigError, match=r"ideas\.py:mine"):
+        step("a")
+
+
 def test_a_failure_gives_earlier_recordings_back():
     """Their memory may be what was missing."""
     step, _, device = captured()
@@ -164,6 +202,7 @@ def test_after_a_want_of_memory_a_release_begins_anew_after_another_failure_it_d
     """Whoever makes room, with fewer networks say, releases first; what cannot be recorded never will."""
     for failure, expected in (
         (torch.OutOfMemoryError("full"), ["warm", "capture", "replay"]),
+        (RuntimeError("CUDA error: out of memory"), ["warm", "capture", "replay"]),
         (RuntimeError("no"), []),
     ):
         step, counter, device = captured(failure)
@@ -229,6 +268,32 @@ def test_release_forgets_the_recordings_and_a_later_call_begins_anew():
     step("a")
     assert device.events == ["warm"]
     assert counter.work == 3
+
+
+def test_the_collector_rests_until_the_last_of_several_threads_has_recorded():
+    """Two threads of a worker record side by side: the first to leave must not wake it while the other records."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with _no_collection():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(10)
+    with _no_collection():
+        leave.set()
+        thread.join(10)
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with _no_collection():
+            pass
+        assert not gc.isenabled(), "whoever had turned it off still wants it so"
+    finally:
+        gc.enable()
 
 
 # --- on a GPU

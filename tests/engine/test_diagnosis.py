@@ -243,3 +243,16 @@ def test_a_failure_on_a_gpu_is_told_as_on_a_cpu():
     assert on_gpu.failure.diagnosis.fault == on_cpu.failure.diagnosis.fault
     for ours, theirs in zip(on_gpu.failure.diagnosis.layers, on_cpu.failure.diagnosis.layers, strict=True):
         assert ours.weight_growth == pytest.approx(theirs.weight_growth, rel=1e-6)
+
+
+def test_growth_under_the_initial_weights_is_told_apart_from_that_of_the_failing_ones():
+    """Weights of the second hidden layer three times as large as they began; without the beginning it is not known."""
+    network = replace(SMALL_NETWORK, hidden=(8, 8))
+    start = weights_of(network)
+    now = [tensor * 3 if i == 2 else tensor for i, tensor in enumerate(start)]
+    found = diagnose(network, now, batch_of(), start=start)
+    begun = diagnose(network, start, batch_of(), start=start)
+    assert found.begun == begun.layers
+    assert found.first_growth == begun.growth != found.growth
+    unknown = diagnose(network, now, batch_of())
+    assert (unknown.begun, unknown.first_growth) == ((), 1.0)

@@ -12,7 +12,7 @@ from pipeline.engine.data import Data
 from pipeline.engine.fit import Watch, fit
 from pipeline.engine.gradients import GradientRule
 from pipeline.engine.live import LiveBytes
-from pipeline.engine.memory import Circumstances, lasting, moments, peak, working_set
+from pipeline.engine.memory import Circumstances, bound, lasting, moments, peak, working_set
 from pipeline.engine.networks import ACTIVATIONS
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import padded_network
@@ -69,6 +69,10 @@ CASES = {
     "rmsprop, written out": [wide(rule=Rule(kind="rmsprop", momentum=0.9, weight_decay=0.1), batch_size=4)] * 3,
     "rmsprop with bounds": [wide(rule=Rule(kind="rmsprop"), gradient=GradientRule(0.1), batch_size=4)] * 3,
     "one by one": [wide(epochs=1 + i) for i in range(6)],
+    "scored in slices": [
+        wide(network=replace(WIDE, inputs=5, hidden=(512,)), valid_rows=np.arange(20_000) % 170, epochs=1)
+    ]
+    * 2,
     "one by one, few rows": [wide(epochs=1 + i, batch_size=4, train_rows=np.arange(12)) for i in range(6)],
 }
 
@@ -80,7 +84,7 @@ def test_the_peak_is_foreseen_within_a_tenth(name):
     assert of(CASES[name], is_judged=False).total == pytest.approx(found, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["alone", "twelve with dropout", "one by one"])
+@pytest.mark.parametrize("name", ["alone", "twelve with dropout", "one by one", "scored in slices"])
 def test_so_it_is_where_networks_are_scored(name):
     """All rows of a fold at once may be more than a step's."""
     assert of(CASES[name]).total == pytest.approx(measured(CASES[name], FP32, is_judged=True), rel=0.1)
@@ -104,6 +108,54 @@ def test_so_it_is_where_places_are_refilled():
     """Three side by side of seven that end at different times."""
     jobs = [wide(epochs=1 + i % 3) for i in range(7)]
     assert of(jobs, slots=3).total == pytest.approx(measured(jobs, FP32, is_judged=True, slots=3), rel=0.1)
+
+
+BOUNDED = {
+    **CASES,
+    "few columns, wide layers, many rows": [
+        wide(network=replace(WIDE, inputs=5, hidden=(512, 512)), valid_rows=np.arange(100_000))
+    ]
+    * 4,
+    "rows by the million": [wide(network=replace(WIDE, inputs=20, hidden=()), train_rows=np.arange(1_000_000))] * 2,
+    "outputs by the million": [wide(network=replace(WIDE, inputs=1, hidden=()), valid_rows=range(60_000_000))] * 2,
+    "wide layers in large batches, all bounds": [
+        wide(
+            network=replace(norm("layer"), inputs=1, hidden=(200,), skips=("",)),
+            train_rows=np.arange(5000),
+            batch_size=500,
+            dropout=0.2,
+            rule=Rule("rmsprop", momentum=0.9, weight_decay=0.1),
+            gradient=GradientRule(0.1, 1.0, 1.0),
+        )
+    ]
+    * 7,
+    "data-driven, few rows a step": [
+        wide(network=replace(WIDE, inputs=1, hidden=(1, 60), init="data_driven"), batch_size=2)
+    ],
+}
+
+
+@pytest.mark.parametrize("precision", [FP32, BF16, Precision(torch.float64)], ids=["fp32", "bf16", "fp64"])
+@pytest.mark.parametrize("name", list(BOUNDED))
+def test_the_bound_that_needs_no_rehearsal_is_above_the_peak(name, precision):
+    """Whatever is fullest: a step, a look at the rows, a draw, a copy."""
+    jobs = BOUNDED[name]
+    network = padded_network([own.network for own in jobs])
+    for at in (
+        Circumstances(precision, train_curve_points=1, is_saved=True, is_pruned=True),
+        Circumstances(precision, is_judged=False),
+    ):
+        assert peak(jobs, network, len(jobs), at).total < bound(jobs, network, len(jobs), at)
+
+
+def test_rows_are_scored_in_slices_that_do_not_grow_with_layers_networks_or_rows():
+    """5 columns into 512 units, 400 000 rows: some tensors of 16 MB, be they of 4 networks or 16."""
+    narrow = replace(WIDE, inputs=5, hidden=(512, 512))
+    for count in (4, 16):
+        jobs = [wide(network=narrow, valid_rows=np.arange(400_000))] * count
+        scored = next(m for m in moments(jobs, narrow, count, Circumstances(FP32)) if m.when == "networks are scored")
+        assert scored.items["rows to score"] + scored.items["scoring"] < 4 * (16 << 20)
+        assert scored.items["row numbers and outputs"] == count * 400_000 * (4 + 4 + 4 + 8)
 
 
 def test_what_lasts_is_counted_from_shapes():
@@ -152,11 +204,15 @@ def test_circumstances_add_what_they_add():
     assert found(is_saved=True)["a checkpoint is made"] > sum(held.values()) + 3 * moved
     step = found(on_gpu=True)["a step"] - sum(held.values())
     scored = found(on_gpu=True, is_captured=True)["networks are scored"]
-    assert scored == plain["networks are scored"] + step
+    assert scored == found(on_gpu=True)["networks are scored"] + step
     assert "a network leaves" in found(is_pruned=True)
     batch = 4 * 64 * 60 * 4
     assert found(is_streamed=True)["a step"] - plain["a step"] == batch
-    assert found(is_streamed=True, is_captured=True)["a step"] - plain["a step"] == 2 * batch
+    assert found(is_streamed=True, is_captured=True)["a step"] - plain["a step"] == 3 * batch
+    unlike = [wide(key=i) for i in range(4)]  # no two draw the same rows, so that none are sent once and spread
+    at = Circumstances(FP32, is_streamed=True, is_captured=True)
+    [step] = [moment for moment in moments(unlike, WIDE, 4, at) if moment.when == "a step"]
+    assert step.items["rows on their way"] == 2 * batch
     assert "a network leaves" not in plain
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine import packing
-from pipeline.engine.memory import Circumstances, peak, working_set
+from pipeline.engine.memory import Circumstances, Moment, peak, working_set
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Limits, Pack, plan_packs
 from pipeline.engine.rehearsal import Precision
@@ -76,6 +76,40 @@ def test_no_pack_is_larger_than_memory():
     assert (pack.most, pack.by) == (7, "memory")
     assert plan_packs(jobs, replace(roomy, memory=200 * room))[0].by == "cache"
     assert plan_packs(jobs, replace(roomy, memory=100))[0].slots == 1
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        job(network=replace(WIDE, inputs=20), train_rows=np.arange(1_000_000), batch_size=1024, epochs=3),
+        job(network=replace(WIDE, inputs=1, hidden=()), valid_rows=range(60_000_000)),
+        job(network=replace(WIDE, inputs=300, hidden=(300,)), batch_size=1),
+        job(network=replace(WIDE, hidden=(100, 100)), train_rows=np.arange(1000), batch_size=1000, dropout=0.1),
+    ],
+    ids=["row orders", "outputs", "weights", "layers"],
+)
+def test_what_a_step_does_not_touch_is_not_forgotten(own):
+    """Row orders, outputs and the like, whatever the cache would allow: the peak is within half of the memory."""
+    at, jobs = replace(CPU.circumstances, is_saved=True), [own] * 8
+    for fitting in (3, 7):
+        memory = 2 * peak(jobs, own.network, fitting, at).total + 2
+        [pack] = plan_packs(jobs, Limits(at, memory=memory, cache=1 << 40))
+        assert (pack.most, pack.by) == (fitting, "memory")
+
+
+def test_a_network_of_the_users_is_rehearsed(monkeypatch):
+    """No bound is known of what it makes inside."""
+    asked = []
+
+    def counted(jobs, network, count, at):
+        asked.append(count)
+        return Moment("a step", {"all": 100 * count})
+
+    monkeypatch.setattr(packing, "peak", counted)
+    own = job(network=replace(SMALL_NETWORK, custom="mine.py:build", custom_tensors=(("weight", (3, 1)),)))
+    [pack] = plan_packs([own] * 8, replace(CPU, memory=1000))
+    assert (pack.most, pack.by) == (5, "memory")
+    assert asked
 
 
 def test_memory_decides_on_a_gpu():

@@ -1,10 +1,12 @@
 """Who ends epochs, is scored and leaves together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from builders import job
+from builders import SMALL_NETWORK, job
 
-from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, stay
+from pipeline.engine.rhythm import are_scored_apart, epoch_ends, leave_apart, rows_at_a_time, stay
 
 # of 10 rows in batches of 4 are 3 steps, of 8 rows 2
 LONG, SHORT, FEW = job(epochs=3), job(epochs=2), job(epochs=3, train_rows=np.arange(8))
@@ -48,3 +50,16 @@ def test_networks_are_scored_apart_where_epochs_end_apart_or_count_apart():
     assert are_scored_apart([LONG, SHORT], 2, 2, at_any_epoch=False)
     assert not are_scored_apart([LONG, SHORT], 2, 1, at_any_epoch=False)  # the first epoch of both
     assert not are_scored_apart([LONG, SHORT], 2, 25, at_any_epoch=False)  # every epoch of both
+
+
+@pytest.mark.parametrize(
+    ("inputs", "hidden", "rows"), [(5, (512, 64), 2048), (512, (64, 5), 2048), (5, (64, 512), 2048), (512, (), 2048)]
+)
+def test_rows_are_scored_so_many_at_a_time_as_the_widest_layer_allows(inputs, hidden, rows):
+    """4 networks, 2^22 values; a batch at least, of 4096 rows or, once the values were halved, of half as many."""
+    network = replace(SMALL_NETWORK, inputs=inputs, hidden=hidden)
+    assert rows_at_a_time(network, 4, 64) == rows
+    assert rows_at_a_time(network, 8, 64) == rows // 2
+    assert rows_at_a_time(network, 4, 4096) == 4096
+    assert rows_at_a_time(network, 4, 4096, 1 << 21) == 2048
+    assert rows_at_a_time(network, 4, 64, 1) == 1

@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from pipeline.engine.schedules import SCHEDULES, SHAPES, Plateau, Schedule, after_epoch, before_training, rates
+from pipeline.engine.schedules import SCHEDULES, SHAPES, Plateau, PlateauState, Schedule, after_epoch, rates
 
 STEPS, LRS = st.integers(1, 300), st.floats(1e-5, 10)
 FLOORS, GAMMAS = st.floats(0, 0.9), st.floats(0.05, 0.99)
@@ -320,6 +320,11 @@ def torchs_shares(rule, losses):
 
 
 LOSSES = st.one_of(st.floats(0.01, 1), st.sampled_from([0.5, 0.49, 0.4999, float("nan"), float("inf")]))
+
+
+def before_training(models):
+    """No loss seen, every rate whole."""
+    return PlateauState(np.full(models, np.inf), np.zeros(models, dtype=np.int64), np.ones(models))
 
 
 @given(st.lists(st.tuples(*[LOSSES] * len(RULES)), min_size=1, max_size=15))

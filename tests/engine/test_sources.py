@@ -118,6 +118,32 @@ def test_an_index_that_changed_since_it_was_handed_over_is_fetched_anew():
     assert same(source.gather(index), ROWS, [[2, 3, 4]])
 
 
+class Elsewhere(SameMemory):
+    """A lane whose indices lie on a device, the meta one, which counts writes in place; the test holds the values."""
+
+    def __init__(self, values):
+        self.values, self.read = values, 0
+
+    def index_on_host(self, index):
+        self.read += 1
+        own = torch.tensor(self.values)
+        return lambda: own
+
+
+def test_an_index_on_a_device_is_known_by_itself_and_by_how_often_it_was_written_into():
+    """Not by value, for which the host would wait: unchanged it is read once, written into it is fetched anew."""
+    lane = Elsewhere([[1, 2, 3]])
+    source, index = Streamed(ROWS, CPU, lane=lane), torch.zeros(1, 3, dtype=torch.int64, device="meta")
+    source.prefetch(index)
+    assert same(source.gather(index), ROWS, [[1, 2, 3]])
+    assert lane.read == 1
+    source.prefetch(index)
+    index += 1
+    lane.values = [[2, 3, 4]]
+    assert same(source.gather(index), ROWS, [[2, 3, 4]])
+    assert lane.read == 3
+
+
 # --- ahead of time
 
 
@@ -334,8 +360,12 @@ def test_cuda_an_index_changed_in_place_is_fetched_anew():
     device = torch.device("cuda", torch.cuda.current_device())
     source, index = Streamed(ROWS, device), torch.tensor([[1, 2, 3]], device=device)
     source.prefetch(index)
-    index += 1
+    first = source.gather(index)
+    source.prefetch(index)
+    source._ahead.result.result()  # the rows of the old index are there before it is rewritten
+    index.copy_(torch.tensor([[2, 3, 4]], device=device))
     assert same(source.gather(index).cpu(), ROWS, [[2, 3, 4]])
+    assert same(first.cpu(), ROWS, [[1, 2, 3]])
 
 
 @pytest.mark.gpu

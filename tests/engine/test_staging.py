@@ -1,11 +1,12 @@
 """Buffers in turn: none is filled while what it held is still leaving."""
 
+import contextlib
 import threading
 
 import pytest
 import torch
 
-from pipeline.engine.staging import Alternating, SameMemory, Sent, lane_to
+from pipeline.engine.staging import Alternating, CudaCopies, SameMemory, Sent, lane_to
 
 
 class HeldCopies:
@@ -102,3 +103,91 @@ def test_a_cpu_needs_no_copy():
     assert one.data_ptr() != two.data_ptr()
     assert lane.send(one, torch.float32).batch is one
     assert lane.send(one, torch.float64).batch.dtype == torch.float64
+
+
+# --- copies on streams of their own
+
+
+class Streams:
+    """CUDA's streams and events, drawn up: what each stream has to do, in order, and which events it waits for."""
+
+    def __init__(self, monkeypatch):
+        streams = self
+        self.trains = self.current = Stream()
+
+        class Event:
+            def record(self):
+                self.after = tuple(streams.current.work)
+
+            def synchronize(self):
+                streams.awaited_by_host = self.after
+
+        @contextlib.contextmanager
+        def within(stream):
+            before, streams.current = streams.current, stream
+            yield
+            streams.current = before
+
+        monkeypatch.setattr(torch.cuda, "Stream", lambda _device: Stream())
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "stream", within)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: self.current)
+
+
+class Stream:
+    """A queue of work."""
+
+    def __init__(self):
+        self.work, self.sees = [], ()
+
+    def wait_event(self, event):
+        self.sees = event.after
+
+
+class Buffer:
+    """A tensor of which only the moves are known."""
+
+    def __init__(self, streams):
+        self.streams, self.used_on = streams, []
+
+    def to(self, where, **_how):
+        self.streams.current.work.append(where)
+        return self
+
+    def record_stream(self, stream):
+        self.used_on.append(stream)
+
+
+def test_the_stream_that_trains_waits_for_the_whole_copy_and_the_host_for_the_bus_alone(monkeypatch):
+    """Its wait is for an event after the move and the change of precision; the buffer is free after the move."""
+    streams = Streams(monkeypatch)
+    device, filled = torch.device("cuda"), Buffer(streams)
+    sent = CudaCopies(device).start(filled, torch.float64)
+    assert streams.trains.work == []
+    assert streams.trains.sees == ()
+    sent.left()
+    assert streams.awaited_by_host == (device,)
+    sent.arrived()
+    assert streams.trains.sees == (device, torch.float64)
+    assert filled.used_on == [streams.trains]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device that PyTorch can use")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda_work_that_is_queued_after_a_slow_copy_sees_all_of_it(dtype):
+    """The copy stands behind a long wait on its own stream, into memory that held other numbers."""
+    device = torch.device("cuda", torch.cuda.current_device())
+    copies, size = CudaCopies(device), 1 << 20
+    with torch.cuda.stream(copies._down):
+        for other in (torch.float32, dtype):  # where the copy will lie, and what is made of it
+            torch.full((size,), torch.nan, dtype=other, device=device)
+    filled = copies.pinned(4 * size).view(torch.float32)
+    filled.copy_(torch.arange(size))
+    torch.cuda.synchronize()
+    with torch.cuda.stream(copies._down):
+        torch.cuda._sleep(1_000_000_000)  # cycles, about half a second
+    sent = copies.start(filled, dtype)
+    sent.arrived()
+    seen = sent.batch.clone()  # on the stream that trains
+    assert torch.equal(seen.cpu(), torch.arange(size).to(dtype))

@@ -313,6 +313,9 @@ def test_notices_of_one_text_are_one_line_with_their_sum(facts):
     """486 + 23 cells in two columns; more columns than fit are counted."""
     (row,) = notice_table(facts).rows
     assert [cell.text for cell in row] == ["reading", "509", "filled with 0", "Lot (486), Area (23)"]
+    uncounted = (StageNotice("train", Notice("training", "It still falls. Set [train] epochs = 20", 0)),)
+    (row,) = notice_table(replace(facts, notices=uncounted)).rows
+    assert [cell.text for cell in row[1:]] == ["", "It still falls. Set [train] epochs = 20", "training"]
     many = tuple(StageNotice("ingest", Notice(f"c{i}", "filled", 1)) for i in range(500))
     assert notice_table(replace(facts, notices=many)).rows[0][3].text.endswith("c11 (1) and 488 more")
 

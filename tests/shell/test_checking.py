@@ -126,7 +126,7 @@ def test_the_doctor_tells_how_the_last_training_went(project: Project) -> None:
     ):
         (line,) = [line for line in project.must("doctor", *words).splitlines() if "last training" in line]
         assert line.startswith(which)
-        assert "networks never did better than predicting the mean" in line
+        assert "better than predicting the mean" in line
         assert line.endswith("Set [train] lr = 0.004")
     project.must("train", "--set", "train.lr=0.05", "--set", "train.epochs=20")
     assert "the last training, of other settings or data, had no network that failed or stalled" in project.must(

@@ -90,25 +90,45 @@ KNOWN = {
         "[train] lr = 0.002",
     ),
     "first weights of standard deviation 1": (
-        case(model=DEEP_MODEL | {"init": "normal", "init_scale": 1.0}, layers=GROWING, start=Fault("loss", 6)),
-        "begin too wide for the depth", "init_scale 1 makes values grow 3 times",
-        '[model] init = "kaiming_normal", or norm = "layer"',
+        case(model=DEEP_MODEL | {"init": "normal", "init_scale": 1.0}, begun=GROWING, start=Fault("loss", 6)),
+        "begin too wide for the depth", "init_scale 1 makes values grow 3 times from each of 6 hidden layers",
+        '[model] init = "kaiming_normal"',
     ),
     "the same under tanh": (
-        case(model={"depth": 6, "init": "uniform", "activation": "tanh"}, layers=GROWING),
-        "begin too wide for the depth", '"uniform"', '[model] init = "xavier_normal", or norm = "layer"',
+        case(model={"depth": 7, "init": "uniform", "activation": "tanh"}, begun=GROWING, train={"lr": 0.02}),
+        "begin too wide for the depth", '"uniform"', '[model] init = "xavier_normal"',
     ),
     "first weights too wide, whatever the learning rate": (
-        case(model=DEEP_MODEL | {"init": "normal"}, layers=GROWING, start=Fault("loss", 6), train={"lr": 1e6}),
-        "begin too wide for the depth", "3 times", '[model] init = "kaiming_normal", or norm = "layer"',
+        case(model=DEEP_MODEL | {"init": "normal"}, begun=GROWING, start=Fault("loss", 6), train={"lr": 1e6}),
+        "begin too wide for the depth", "3 times", '[model] init = "kaiming_normal"',
+    ),
+    "the same when the first step has thrown the weights away": (
+        case("hidden", 1, model=DEEP_MODEL | {"depth": 7, "init": "normal"}, begun=GROWING, train={"lr": 1.0},
+             layers=states(1e26, 1e52, 1e78, growth=1e28)),
+        "begin too wide for the depth", "grow 3 times from each of 7 hidden", '[model] init = "kaiming_normal"',
+    ),
+    "two layers of wide weights at a usual rate": (
+        case("weights", 0, model={"init": "normal"}, begun=states(8.0, 64.0, 500.0)), "begin too wide", "8 times",
+        '[model] init = "kaiming_normal"',
+    ),
+    "the same at a rate that is far too high": (
+        case("weights", 0, model={"init": "normal"}, begun=states(8.0, 64.0, 500.0), train={"lr": 1e6}),
+        "learning rate that is too high", "1e+06", "[train] lr = 0.004",
     ),
     "depth without normalisation": (
-        case(model=DEEP_MODEL, layers=GROWING), "depth that makes values explode", "3 times from each of 6 hidden",
+        case(model=DEEP_MODEL, layers=GROWING), "depth that makes values explode",
+        "in 6 hidden layers without normalisation, values grow 3 times from one to the next, after 4 steps",
+        '[model] norm = "layer"',
+    ),
+    "the same with layers beyond all numbers": (
+        case(model=DEEP_MODEL, layers=states(1.0, 1e90, 1e180, math.inf, math.inf, math.inf, math.inf)),
+        "depth that makes values explode", "grow 1e+90 times from one to the next, until they overflow, after 4 steps",
         '[model] norm = "layer"',
     ),
     "the same from the first step on": (
-        case(model=DEEP_MODEL, layers=GROWING, start=Fault("loss", 6), train={"lr": 1.0}),
-        "depth that makes values explode", "already before anything is learned", '[model] norm = "layer"',
+        case(model=DEEP_MODEL, layers=states(1e26, 1e52, 1e78), begun=GROWING, start=Fault("loss", 6), train={"lr": 1}),
+        "depth that makes values explode", "grow 3 times from one to the next, already before anything is learned",
+        '[model] norm = "layer"',
     ),
     "gradients that overflow": (
         case("gradient", 0, layers=states(1.0, 1.0, 1e8)), "gradients that explode", "not a high one",

@@ -8,13 +8,14 @@ import torch
 from builders import SHORT_TRAINING, design_of, generated_dataset, on_cpu
 from sklearn.linear_model import RidgeCV
 
+from pipeline.engine.beginnings import initial_weights
 from pipeline.engine.fit import Fitted
 from pipeline.engine.sizes import measure
 from pipeline.engine.vitals import activities
-from pipeline.settings import Model, Target
-from pipeline.stages.assignments import Candidate, network_of
+from pipeline.settings import Model, Preprocess, Target
+from pipeline.stages.assignments import Candidate, assignment_of, network_of
 from pipeline.stages.insides import failure_at_the_end, look_inside, signs_of, training_batch
-from pipeline.stages.learners import build_blocks
+from pipeline.stages.learners import build_blocks, data_of
 from pipeline.stages.packs import fit_networks
 from pipeline.tables import Job
 from pipeline.tabular.baselines import ALPHAS
@@ -103,6 +104,45 @@ def test_signs_hold_the_errors_of_mean_and_networks(fitted):
     assert signs.fold_error == pytest.approx(np.mean(kept))
     assert np.isnan(signs.ridge_error)
     assert signs.target_rms == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.parametrize(("scored_by", "scaler"), [(0, "none"), (1, "none"), (0, "zscore")])
+def test_the_input_that_is_furthest_out_is_told_whatever_fold_scores_its_row(scored_by, scaler):
+    """A billion in one training row, unscaled; scaled by all rows it is one of 5.3, and no cause of anything."""
+    dataset = generated_dataset()
+    age = dataset.train["age"].copy()
+    age[DESIGN.folds.valid[scored_by][0]] = -1e9
+    dataset = replace(dataset, train=dataset.train.assign(age=age))
+    design = design_of(dataset, preparation=Preprocess(scaler=scaler))
+    results, blocks = trained(design=design)
+    found = signs_of(design, PLAIN, JOBS, results, "rmse", blocks).far_out
+    if scaler == "none":
+        assert (found.evidence, found.remedy) == ("column 'age' is -1e+09", '[preprocess] scaler = "zscore"')
+    else:
+        assert found is None
+
+
+def test_first_outputs_are_those_of_the_weights_that_a_network_begins_with():
+    """At a standard deviation of 100 outputs are in the hundreds; by hand from the drawn weights."""
+    wide = Candidate(Model(depth=1, width=5, dropout=0.0, init="normal", init_scale=100.0), SHORT_TRAINING)
+    results, blocks = trained(wide)
+    signs = signs_of(DESIGN, wide, JOBS, results, "rmse", blocks)
+    job = assignment_of(DESIGN, wide, JOBS[0], blocks.start[0])
+    first, bias, last, end = (tensor[0] for tensor in initial_weights([job], job.network, data_of(blocks, "fp64")))
+    rows = training_batch(DESIGN, wide, JOBS[0], blocks).rows
+    outputs = torch.relu(rows @ first + bias) @ last + end
+    assert signs.first_outputs == pytest.approx(float(outputs.square().mean().sqrt()))
+    assert signs.first_outputs > 1000
+    assert np.isnan(signs_of(DESIGN, PLAIN, JOBS, trained()[0], "rmse", blocks).first_outputs)
+
+
+def test_a_raw_target_is_one_that_nothing_was_taken_off(fitted):
+    """Standardised is the default."""
+    results, blocks = fitted
+    assert not signs_of(DESIGN, PLAIN, JOBS, results, "rmse", blocks).has_raw_target
+    raw = design_of(generated_dataset(), target=Target(transform="none", standardize=False))
+    results, blocks = trained(design=raw)
+    assert signs_of(raw, PLAIN, JOBS, results, "rmse", blocks).has_raw_target
 
 
 def test_ridge_is_fitted_where_depth_may_hurt():

@@ -231,6 +231,45 @@ def test_want_of_memory_is_told_with_the_setting_that_begins_so(monkeypatch):
     ]
 
 
+SLOW = "steps were slower than they can be on a GPU, for "
+PLAIN, NO_KERNEL = "they were not captured: capture failed: ", "weights had no kernel of their own: "
+GUIDE = "docs/guides/your-own-ideas.md says what can be captured"
+
+
+@pytest.mark.parametrize(
+    ("slowed", "expected"),
+    [
+        (step.Slowed(), []),
+        (step.Slowed(kernel="triton is not installed"), [f"{NO_KERNEL}triton is not installed; pip install triton"]),
+        (
+            step.Slowed(kernel="Triton cannot build for this device: no cc"),
+            [f"{NO_KERNEL}Triton cannot build for this device: no cc; it needs a C compiler and Python's headers"],
+        ),
+        (
+            step.Slowed("capture failed: OutOfMemoryError: full", "triton is not installed"),
+            [
+                f"{PLAIN}OutOfMemoryError: full; a smaller train.pack_size leaves memory for it",
+                f"{NO_KERNEL}triton is not installed; pip install triton",
+            ],
+        ),
+        (
+            step.Slowed("capture failed: train.custom_loss = 'a.py:b' failed: a.py:3: no"),
+            [f"{PLAIN}train.custom_loss = 'a.py:b' failed: a.py:3: no; {GUIDE}"],
+        ),
+        (step.Slowed("capture failed: odd"), [f"{PLAIN}odd; the results are the same; please report it"]),
+    ],
+)
+def test_what_made_steps_slow_is_told_once_a_run_with_what_to_do(monkeypatch, slowed, expected):
+    """Three packs of two networks, all slowed alike: one notice of each thing, of six networks."""
+    monkeypatch.setattr(step.Step, "slowed", slowed)
+    runtime = on_cpu()
+    runtime = replace(runtime, compute=replace(runtime.compute, shares=3))
+    fits = train(DESIGN, model=SMALL_MODEL, train=SHORT_TRAINING, metric="rmse", runtime=runtime)
+    found = [notice for notice in fits.notices if notice.text.startswith(SLOW)]
+    assert [notice.text.removeprefix(SLOW) for notice in found] == expected
+    assert {notice.count for notice in found} <= {6}
+
+
 @pytest.mark.parametrize(("precision", "expected"), [("tf32", "high"), ("fp32", "highest"), ("bf16", "highest")])
 def test_only_tf32_lets_products_be_rounded_and_only_while_networks_train(precision, expected):
     """Predictions afterwards are in full precision again."""

@@ -9,14 +9,15 @@ from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, 
 from pipeline.engine.sources import Streamed
 from pipeline.runtime import Room, Runtime
 from pipeline.settings import Range, Search, Train
+from pipeline.stages import limits as limits_module
 from pipeline.stages import plan
 from pipeline.stages.assignments import Candidate, training_jobs
 from pipeline.stages.learners import build_blocks
-from pipeline.stages.limits import limits_of, matrix_bytes
+from pipeline.stages.limits import CONTEXT, GPU_RESERVE, SHARE_OF_GPU, limits_of, matrix_bytes
 from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
 from pipeline.stages.train import train
-from pipeline.tables import Job
+from pipeline.tables import Compute, Job
 
 DESIGN = design_of(generated_dataset())
 BASE = Candidate(SMALL_MODEL, SHORT_TRAINING)
@@ -83,3 +84,30 @@ def test_limits_of_a_cpu_are_what_is_lent():
     assert not limits.circumstances.on_gpu
     precision = limits.circumstances.precision
     assert (precision.weights, precision.product) == (torch.float32, torch.bfloat16)
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("device", "shares", "devices", "processes"),
+    [("cuda", 4, 1, 4), ("cuda:1", 4, 2, 4), ("cuda", 4, 2, 2), ("cuda", 3, 2, 2), ("cuda", 2, 2, 1)],
+)
+def test_processes_that_share_a_gpu_share_its_memory(monkeypatch, device, shares, devices, processes):
+    """80 GiB, 3 of them held here, 2 of those rows: all packs, rows, contexts and reserves fit side by side."""
+    monkeypatch.setattr(limits_module, "held_on", lambda _device: (80 * GIB, 2 * GIB, GIB))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    for to_come in (0, 5 * GIB):
+        runtime = Runtime(Compute(device, 1, "fp32", shares=shares))
+        packs = limits_of(runtime, 0, still_to_come=to_come).memory / SHARE_OF_GPU
+        rows = 2 * GIB + to_come
+        here = rows + GIB + CONTEXT
+        assert here + processes * (packs + GPU_RESERVE + rows + CONTEXT) == pytest.approx(80 * GIB, rel=1e-6)
+
+
+def test_one_process_takes_what_is_free_of_a_gpu(monkeypatch):
+    """It holds its context already; its rows may still come. Something is left to try where nothing is."""
+    monkeypatch.setattr(limits_module, "free_on", lambda _device: 70 * GIB)
+    runtime = Runtime(Compute("cuda", 1, "fp32"))
+    assert limits_of(runtime, 0, still_to_come=5 * GIB).memory == int(SHARE_OF_GPU * (65 * GIB - GPU_RESERVE))
+    assert limits_of(runtime, 0, still_to_come=90 * GIB).memory == 1

@@ -183,6 +183,43 @@ def test_what_was_filled_constant_or_grouped_is_noticed():
     assert Notice("colour", "rare levels share one column", rare) in notices
 
 
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, ", or set [preprocess] smooth_clip = 3"),
+        ({"fit_on": "all"}, ", or set [preprocess] smooth_clip = 3"),
+        ({"scaler": "pca_whiten"}, ", or set [preprocess] smooth_clip = 3"),
+        ({"smooth_clip": 3.0}, ""),
+        ({"scaler": "none"}, ""),
+        ({"scaler": "quantile_normal"}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("table", ["train", "test"])
+def test_a_number_far_out_is_noticed_with_its_row_and_remedy(table, options, remedy):
+    """1e60 in one row of area; what is bent already stays within its bounds in the test, ranks anywhere."""
+    frame = getattr(DATASET, table)
+    area = frame["area"].astype(float).copy()
+    area[4] = 1e60
+    dataset = replace(DATASET, **{table: frame.assign(area=area)})
+    found = [n for n in design_of(dataset, preparation=Preprocess(**options)).notices if "far out" in n.text]
+    if remedy is None or (table == "test" and not remedy):
+        assert found == []
+        return
+    row_id = (dataset.train_ids if table == "train" else dataset.test_ids)[4]
+    text = (
+        f"1e+60 for id '{row_id}' of {table} is far out (1e+09 when scaled by other rows): correct or blank it{remedy}"
+    )
+    assert found == [Notice("area", text, 0)]
+
+
+def test_ordinary_numbers_are_not_far_out():
+    """Of no column and under no scaler."""
+    for scaler in ("zscore", "minmax", "robust", "none", "pca_whiten"):
+        notices = design_of(DATASET, preparation=Preprocess(scaler=scaler)).notices
+        assert not [notice for notice in notices if "far out" in notice.text]
+
+
 def test_no_row_of_the_matrix_holds_nan_or_infinity():
     """Of any fold, gaps and unseen levels included."""
     design = design_of(DATASET)

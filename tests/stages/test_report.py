@@ -277,6 +277,7 @@ def test_looks_at_validation_rows_are_counted_and_called_what_they_are(values):
 FALLING = Curves(band([np.linspace(1.0, 0.5, 20)]), band([]), (20,), 1)
 FLAT = Curves(band([np.full(20, 0.5)]), band([]), (20,), 1)
 HEAVY = tuple(LargeError(str(i), 1, 1.0, 2.0, 1.0, 0.15) for i in range(4))
+ALL_OF_IT = tuple(LargeError(str(i), 1, 1.0, 2.0, 1.0, 0.48) for i in range(4))
 
 
 @pytest.mark.parametrize(
@@ -288,6 +289,8 @@ HEAVY = tuple(LargeError(str(i), 1, 1.0, 2.0, 1.0, 0.15) for i in range(4))
         (evidence(train=0.05), "train.weight_decay=… model.dropout=…"),
         (evidence(curves=FALLING), "train.epochs"),
         (evidence(largest=HEAVY), "2 rows carry 30 % of the error"),
+        (evidence(largest=ALL_OF_IT, ridge=0.1, train=0.02), "2 rows carry 96 % of the error"),
+        (evidence(largest=ALL_OF_IT, train=0.05), "2 rows carry 96 % of the error"),
         (evidence(seeds=1), "train.seeds"),
         (evidence(by_fold=(0.2, 0.2, 0.5)), "Fold 3"),
         (evidence(), "make sweep"),

@@ -115,7 +115,7 @@ def missing(device: torch.device) -> str:
     except ModuleNotFoundError as error:
         return f"{error.name} is not installed"
     except Exception as error:  # noqa: BLE001 - no compiler, a GPU too old for it: Triton raises what it likes
-        return f"Triton cannot build for this device: {type(error).__name__}: {error}"
+        return f"Triton cannot build for this device: {type(error).__name__}: {error}".splitlines()[0]
     return ""
 
 

@@ -18,6 +18,7 @@ from pipeline.engine.optimizers.fused import KERNELS, FusedPath
 from pipeline.engine.optimizers.kernel import KernelPath, missing
 from pipeline.engine.optimizers.rules import Rates, Rule, State
 from pipeline.engine.optimizers.written import WrittenPath
+from pipeline.engine.room import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,14 +84,18 @@ class PackedOptimizer:
         self._path.step(gradients, frozen)
 
     def keep(self, index: Integers, tensors: Sequence[Tensor]) -> None:
-        """Go on with the models at these positions; `tensors` are their weights."""
+        """Go on with the models at these positions, which ascend; `tensors` are their weights.
+
+        Also after an `add` that failed half-way.
+        """
         state = self._state
-        chosen = torch.as_tensor(index, device=state.taken.device)
+        places = torch.as_tensor(index, device=state.taken.device)
         state.tensors = _detached(tensors)
-        state.first = [moment.index_select(0, chosen) for moment in state.first]
-        state.second = [moment.index_select(0, chosen) for moment in state.second]
+        for moments in (state.first, state.second):
+            for place, moment in enumerate(moments):
+                moments[place] = chosen(moment, places)  # one by one: each makes room for the next
         for name in ("taken", "lr", "decay"):
-            setattr(state, name, getattr(state, name).index_select(0, chosen))
+            setattr(state, name, chosen(getattr(state, name), places))
         state.rules = [state.rules[i] for i in index]
         self._path = self._new_path()
 
@@ -117,36 +122,23 @@ class PackedOptimizer:
         self._state.decay.index_copy_(0, chosen, _wider(decay, self._state.lr.shape[1]))
         self._path.refresh()
 
-    def replace(self, positions: Integers, rules: Sequence[Rule], rates: Rates | Floats) -> None:
-        """Give these slots to fresh models, whose weights the caller writes into the tensors: they start at step 0.
-
-        In place, unless the newcomers need a wider table or a moment that no model had; `graph` tells.
-        """
-        state = self._state
-        chosen = torch.as_tensor(positions, device=state.taken.device)
-        for moment in (state.taken, *state.first, *state.second):
-            moment.index_fill_(0, chosen, 0)
-        for position, rule in zip(positions, rules, strict=True):
-            state.rules[position] = rule
-        lr, decay = _tables(rates, state.taken.device)
-        self._widen(lr.shape[1])
-        state.lr.index_copy_(0, chosen, _wider(lr, state.lr.shape[1]))
-        state.decay.index_copy_(0, chosen, _wider(decay, state.lr.shape[1]))
-        self._remember_more()
-        self._path.refresh()
-
     def state(self) -> dict[str, Tensor]:
         """Copies of all that a resumed training needs beside weights, rules and rates."""
-        return {name: tensor.clone() for name, tensor in self._named().items()}
+        return {name: tensor.clone() for name, tensor in self.named().items()}
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `state()` of a pack of the same models; every path reads what any wrote."""
-        for name, tensor in self._named().items():
-            assert tensor.shape == state[name].shape, "a state goes on in a pack of the same models"
-            tensor.copy_(state[name])
+    def load(self, state: Mapping[str, Tensor], place: int = 0) -> None:
+        """The models from `place` on go on from a `state()` of the same models; every path reads what any wrote.
+
+        A moment that is not in the state is of no use to its models, nor is one that none of these here needs.
+        """
+        for name, tensor in self.named().items():
+            if name in state:
+                assert tensor.shape[1:] == state[name].shape[1:], "a state goes on in a pack of the same models"
+                tensor[place : place + len(state[name])].copy_(state[name])
         self._path.refresh()
 
-    def _named(self) -> dict[str, Tensor]:
+    def named(self) -> dict[str, Tensor]:
+        """What `state` copies, where it is."""
         state = self._state
         moments = {"first": state.first, "second": state.second}
         named = {f"{name}.{place}": m for name, found in moments.items() for place, m in enumerate(found)}

@@ -338,6 +338,11 @@ class Train(Settings):
     def _known_scheduler(self) -> Self:
         if self.engine == "dask" and not self.scheduler:
             raise ValueError('engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786')
+        if self.scheduler and self.engine != "dask":
+            raise ValueError(
+                f'scheduler = "{self.scheduler}" is for engine = "dask", found "{self.engine}"; add --engine dask, or '
+                f'--scheduler "" to train without it'
+            )
         return self
 
 

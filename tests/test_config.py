@@ -142,6 +142,11 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
          'c.toml:2: [folds] kind = "grouped" needs column, the column of the group or of the fold; name it'),
         ('recipe = "textbook"\n[folds]\ncolumn = "g"\n',
          'c.toml:3: [folds] column = "g" is for kind grouped, leave_one_group_out or column; set one'),
+        ('[train]\nengine = "dask"\n',
+         'c.toml:2: [train] engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786'),
+        ('[train]\nscheduler = "tcp://h:1"\n',
+         'c.toml:2: [train] scheduler = "tcp://h:1" is for engine = "dask", found "local"; add --engine dask, or '
+         '--scheduler "" to train without it'),
         ('[search.space]\n"train.lr" = {log = [1, 0.5]}\n',
          ("c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper "
          "one, found [1.0, 0.5]")),

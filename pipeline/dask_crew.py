@@ -52,7 +52,7 @@ class DaskCrew:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it reports, we raise as one sentence
         try:
             self._client = _Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # TypeError: tls without its certificates
             raise WorkerError(
                 f"no Dask scheduler answers at {address} within {CONNECT_SECONDS} s ({error}); start one with "
                 f"`dask scheduler`, or name the right address with train.scheduler"

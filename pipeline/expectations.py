@@ -27,17 +27,16 @@ def expected(fault: Mapping[str, object]) -> str:
         context = fault["ctx"]
         assert isinstance(context, dict)
         return f"expected {TEXTS[context['pattern']]}"
-    if kind == "tuple_type":
-        return f"expected a list{_as_list(found)}"
-    if kind in ("dict_type", "model_type"):
-        return "expected a table of keys and values"
-    if kind == "string_type":
-        return f"expected a text{_in_quotes(found)}"
-    if kind == "bool_type":
-        return "expected true or false"
     if kind in ("float_type", "int_type"):
         return f"expected a {'whole ' * (kind == 'int_type')}number{_as_number(found, whole=kind == 'int_type')}"
-    return f"{message[0].lower()}{message[1:]}"
+    ours = {
+        "tuple_type": f"a list{_as_list(found)}",
+        "dict_type": "a table of keys and values",
+        "model_type": "a table of keys and values",
+        "string_type": f"a text{_in_quotes(found)}",
+        "bool_type": "true or false",
+    }
+    return f"expected {ours[str(kind)]}" if kind in ours else f"{message[0].lower()}{message[1:]}"
 
 
 def _as_list(found: object) -> str:

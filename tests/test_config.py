@@ -145,8 +145,8 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
         ('[train]\nengine = "dask"\n',
          'c.toml:2: [train] engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786'),
         ('[train]\nscheduler = "tcp://h:1"\n',
-         'c.toml:2: [train] scheduler = "tcp://h:1" is for engine = "dask", found "local"; add --engine dask, or '
-         '--scheduler "" to train without it'),
+         ('c.toml:2: [train] scheduler = "tcp://h:1" is for engine = "dask", found "local"; add --engine dask, or '
+         '--scheduler "" to train without it')),
         ('[search.space]\n"train.lr" = {log = [1, 0.5]}\n',
          ("c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper "
          "one, found [1.0, 0.5]")),
@@ -164,8 +164,8 @@ def test_a_wrong_value_is_a_sentence_with_its_line(text, message):
     [
         ("train.device=tpu", "'tpu': expected auto, cpu, cuda, or cuda:1 for the second GPU"),
         ("model.custom=competitions/my.py",
-         "'competitions/my.py': expected file.py:function or package.module:function, such as "
-         "competitions/ideas.py:build"),
+         ("'competitions/my.py': expected file.py:function or package.module:function, such as "
+         "competitions/ideas.py:build")),
         ("model.hidden=16", "16: expected a list, such as [16]"),
         ("model.dropout=.99", "'.99': expected a number; TOML writes it 0.99"),
         ("train.lr=1.e-3", "'1.e-3': expected a number; TOML writes it 0.001"),
@@ -173,7 +173,7 @@ def test_a_wrong_value_is_a_sentence_with_its_line(text, message):
         ("train.lr=-inf", "-inf: input should be a finite number"),
         ("train.epochs=2.5", "2.5: expected a whole number"),
         ("train.epochs='-inf'", "'-inf': expected a whole number"),
-        ("schema.id=7", "7: expected a text, such as \"7\""),
+        ("schema.id=7", '7: expected a text, such as "7"'),
         ("schema.ordinal=7", "7: expected a table of keys and values"),
         ("search.space=7", "7: expected a table of keys and values"),
         ("kaggle=a b", "'a b': expected letters, digits and hyphens, as in the competition's address on kaggle.com"),

@@ -11,6 +11,7 @@ from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, training_jobs, with_values
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
+from pipeline.stages.idle import batches_of_one, idle_settings
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks
@@ -75,6 +76,8 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
+            *idle_settings(candidate, network, jobs),
+            *batches_of_one(candidate, network, design, jobs),
             *_notices(kinds, held_back, len(jobs)),
             *_started(start, jobs),
             *_narrowed(fitted),

@@ -180,7 +180,7 @@ def test_an_address_that_is_none_is_a_sentence_at_once(address) -> None:
     )
 
 
-@pytest.mark.parametrize("address", [NOBODY, "no-such-host.invalid:8786"])
+@pytest.mark.parametrize("address", [NOBODY, "tls://127.0.0.1:9", "no-such-host.invalid:8786"])
 def test_a_scheduler_that_does_not_answer_leaves_nothing_but_the_sentence(address) -> None:
     """The client that could not be made is silent when it is thrown away; as a process of its own."""
     code = (

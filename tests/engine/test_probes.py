@@ -1,6 +1,8 @@
 """A user's loss or network that cannot be trained in a pack is refused, with what was expected and what was found."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +157,18 @@ def test_a_module_that_a_pack_cannot_train_is_refused(name, message):
     """What was found, where it stands, and what will do instead."""
     found = said(try_network, name)
     assert re.fullmatch(message.removeprefix(": "), found.removeprefix(": ")), found
+
+
+def test_attention_runs_without_a_word_of_torchs():
+    """As a process of its own: what vmap says of its speed is nothing that a user could mend."""
+    code = (
+        "from pipeline.engine.probes import tensors_of\nfrom pipeline.tables import Network\n"
+        "from pipeline.usercode import load\n"
+        f"name = {reference('attending')!r}\n"
+        "print(len(tensors_of(Network(3, (), '', '', 1.0, custom=name), load(name))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("4\n", "")
 
 
 def test_normalising_over_the_batch_is_refused_also_where_nothing_is_remembered():

@@ -91,7 +91,8 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(project: Project, mo
     assert "the same command continues" in err
     assert len(list(project.models.glob("part-*.json"))) == 2
     asked[0], stop_at[0] = 0, 10**9
-    project.must("submit", *often)
+    # 2 rounds of 3 networks, 4 epochs each: half of the steps are one round, its last step was not saved
+    assert "train       running            goes on from a checkpoint, in epoch 4\n" in project.must("submit", *often)
     assert asked[0] == steps - (steps // 2 - 1)  # the step that was asked about last was not saved
     assert (project.reports / "submission.csv").read_bytes() == expected
     assert not list(project.models.glob("part-*"))
@@ -120,7 +121,10 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_taken(
     newest.write_bytes(newest.read_bytes()[:-100])
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
-    assert "part        damaged" in project.must("train")
+    out = project.must("train")
+    assert "part        damaged" in out
+    assert out.count("goes on from a checkpoint, in epoch 2\n") == 1  # 5 steps an epoch, 7 of them saved whole
+    assert "checkpoint" not in project.must("train", "--set", "train.epochs=3")
     project.must("submit")
     assert (project.reports / "submission.csv").read_bytes() == expected
 

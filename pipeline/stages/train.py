@@ -113,7 +113,7 @@ def _held_out(
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     if useless:
-        raise TrainingError(report_of(useless, len(jobs)))
+        raise _came_to_nothing(useless, len(jobs))
     return by_fold, by_seed
 
 
@@ -127,8 +127,20 @@ def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: S
     cases = failed(design, candidate, jobs, fitted)
     useless = [case for case, best_epoch in cases if best_epoch < 0]
     if useless:
-        raise TrainingError(report_of(useless, len(jobs)))
+        raise _came_to_nothing(useless, len(jobs))
     return kinds_of([case for case, _ in cases])
+
+
+def _came_to_nothing(useless: Sequence[Case], networks: int) -> TrainingError:
+    """Who failed and why, and what becomes of the others: their packs are kept under the key of these very settings."""
+    report, others = report_of(useless, networks), networks - len(useless)
+    if not others:
+        return TrainingError(report)
+    kept = "the one that trained on is" if others == 1 else f"the {others} that trained on are"
+    return TrainingError(
+        f"{report}\n{kept} kept for these settings and not trained again with them; whatever mends the others changes "
+        f"the training, so that all {networks} train anew"
+    )
 
 
 def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice], networks: int) -> Iterator[Notice]:

@@ -305,7 +305,7 @@ def by_size(outputs, targets):
 def swinging(outputs, targets):
     """Looks at all numbers to decide about each."""
     error = outputs - targets
-    return error.square() if outputs.sum() > -1e9 else error.abs()
+    return error.square() if outputs.sum() > 0 else error.abs()
 
 
 def looped(outputs, targets):

@@ -60,9 +60,9 @@ def check_loss(name: str, function: Callable[..., object], targets: tuple[float,
     if not losses.requires_grad:
         raise ConfigError(f"{what}: its result has no gradient; compute it with torch alone, from the outputs")
     with torch.no_grad():
+        _check_decides_nothing(what, function, outputs.detach(), kept)
         _check_entries(what, loss, outputs.detach(), kept, spread)
         _check_alone(what, loss, outputs.detach().double(), kept.double(), spread)
-        _check_decides_nothing(what, function, outputs.detach(), kept)
     _check_numbers(what, losses, outputs, kept)
 
 

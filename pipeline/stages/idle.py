@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def idle_settings(candidate: Candidate, network: Network, jobs: Sequence[Job]) -> list[Notice]:
-    """What was set and changes nothing, with the reason."""
-    return [Notice("training", f"{text}; networks trained without it", len(jobs)) for text in _idle(candidate, network)]
+    """What was set and changes nothing, with the reason; one notice for all of it."""
+    found = list(_idle(candidate, network))
+    return [Notice("training", f"{'; '.join(found)}; networks trained without", len(jobs))] if found else []
 
 
 def _idle(candidate: Candidate, network: Network) -> Iterator[str]:
@@ -44,14 +45,12 @@ def batches_of_one(candidate: Candidate, network: Network, design: Design, jobs:
     struck = [count for count in rows if _ends_with_one(count, size)]
     if network.norm != "batch" or not struck:
         return []
-    which = (
-        "every batch is" if size == 1 else f"the last batch of an epoch is, of {struck[0]} rows in batches of {size},"
-    )
+    which = "every batch" if size == 1 else f"of {struck[0]} rows in batches of {size} the last"
     better = next((size for size in range(size + 1, N + 1) if not any(_ends_with_one(n, size) for n in rows)), 0)
     remedy = f"; train.batch_size = {better} leaves no such batch" if better else ""
     text = (
-        f'model.norm = "batch", but {which} a single row: less its own mean nothing is left of it, so that it teaches '
-        f"only what comes after the last norm, and the running statistics pass it over{remedy}; networks"
+        f'model.norm = "batch", but {which} is a single row: less its own mean nothing is left of it, so that it '
+        f"teaches only what comes after the last norm, and the running statistics pass it over{remedy}; networks"
     )
     return [Notice("training", text, len(struck))]
 

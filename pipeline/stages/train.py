@@ -76,9 +76,9 @@ def train(  # noqa: PLR0913 - each is an entry of the table in graph.py
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
-            *idle_settings(candidate, network, jobs),
-            *batches_of_one(candidate, network, design, jobs),
             *_notices(kinds, held_back, len(jobs)),
+            *batches_of_one(candidate, network, design, jobs),
+            *idle_settings(candidate, network, jobs),
             *_started(start, jobs),
             *_narrowed(fitted),
             *_longer_refit(jobs, fitted, candidate.train, K),

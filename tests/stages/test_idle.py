@@ -74,7 +74,7 @@ def test_a_last_batch_of_a_single_row_is_said_where_batches_are_normalised():
     """41 = 2 x 20 + 1, and 43 = 2 x 21 + 1, so that 22 is the next size: 41 = 22 + 19, 43 = 22 + 21."""
     [(text, count)] = alone([41, 40, 43], 20)
     assert count == 1
-    assert "the last batch of an epoch is, of 41 rows in batches of 20, a single row" in text
+    assert "of 41 rows in batches of 20 the last is a single row" in text
     assert "train.batch_size = 22 leaves no such batch" in text
     assert alone([41, 40, 43], 22) == []
     assert alone([41, 40, 43], 20, norm="layer") == []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import ConfigError
+from pipeline.expectations import expected
 from pipeline.recipes import FAST, RECIPES
 from pipeline.settings import Config
 
@@ -230,13 +231,13 @@ def _unknown_key(key: str, origin: str, known: Sequence[str]) -> str:
 
 
 def _wrong_value(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> str:
-    keys, location, expected = _keys_of(fault, given), ".".join(_location(fault)), str(fault["msg"])
+    keys, location = _keys_of(fault, given), ".".join(_location(fault))
     origins = [given[key][1] for key in keys]
     if keys and keys[0].startswith(f"{location}."):  # a section whose keys do not go together
         origin = next((origin for origin in origins if not origin.startswith("recipe ")), origins[0])
-        return f"{origin}: [{location}] {expected.removeprefix('Value error, ')}"
+        return f"{origin}: [{location}] {str(fault['msg']).removeprefix('Value error, ')}"
     origin = origins[0] if keys else "config"
-    return f"{origin}: {location} = {fault['input']!r}: {expected[0].lower()}{expected[1:]}"
+    return f"{origin}: {location} = {fault['input']!r}: {expected(fault)}"
 
 
 def _keys_of(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]]) -> list[str]:
@@ -278,5 +279,4 @@ def _forbidden_values(config: Config, key: str) -> Iterator[str]:
         try:
             type(own).model_validate(own.model_dump() | {leaf: value})
         except ValidationError as error:
-            message = str(error.errors()[0]["msg"])
-            yield f"{value!r}: {message[0].lower()}{message[1:]}"
+            yield f"{value!r}: {expected(error.errors()[0])}"

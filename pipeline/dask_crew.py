@@ -11,9 +11,11 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from distributed.comm.registry import backends
 
 from pipeline import usercode
 from pipeline.devices import room_beside
@@ -33,15 +35,24 @@ CONNECT_SECONDS = 10
 WORKER_SECONDS = 30
 
 
+class _Client(Client):  # type: ignore[misc]  # its class is typed by halves
+    """One that could not connect is silent when it is thrown away: whoever asked for it has been told."""
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            super().__del__()
+
+
 class DaskCrew:
     """The workers behind one scheduler; they are found there, not started here."""
 
     def __init__(self, address: str, gigabytes: float = 0.0) -> None:
+        _check_address(address)
         self._address, self._gigabytes = address, gigabytes
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it reports, we raise as one sentence
         try:
-            self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+            self._client = _Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:  # TypeError: tls without its certificates
             raise WorkerError(
                 f"no Dask scheduler answers at {address} within {CONNECT_SECONDS} s ({error}); start one with "
                 f"`dask scheduler`, or name the right address with train.scheduler"
@@ -110,6 +121,20 @@ class DaskCrew:
         with suppress(Exception):  # whatever ended the work counts, not that its end could not be told
             self._client.cancel(futures)
             self._client.run(stop, run, on_error="ignore")
+
+
+def _check_address(address: str) -> None:
+    """Raises ConfigError where Dask knows no such kind, or host or port is missing."""
+    kind, _, rest = address.rpartition("://")
+    try:
+        parts = urlsplit(f"//{rest}")
+        is_whole = bool(parts.hostname and parts.port) if kind in ("", "tcp", "tls") else kind in backends
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigError(
+            f"train.scheduler = {address!r} is no address; expected host and port, such as tcp://10.0.0.5:8786"
+        )
 
 
 class StoppedError(Exception):

@@ -116,6 +116,8 @@ class Runner:
             if found is not None:
                 return store.load(found)
             checkpoint = StoredCheckpoint(store, key, part, seconds=self.config.train.checkpoint_seconds)
+            if self.config.train.engine != "dask" and (words := checkpoint.words()):  # Dask's workers read none
+                bar.say(f"{what:<11} {'running':<18} {words}")
             value = compute(checkpoint)
             store.save(PARTS, part_key, value, seconds=0.0, parts={"of": key})
             checkpoint.forget()

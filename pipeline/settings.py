@@ -17,7 +17,12 @@ Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
 Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
 
 
+# what texts look like; expectations.TEXTS says the same in words
 REFERENCE = r"^(.+:[A-Za-z_]\w*)?$"  # of a function of the user's; empty: none
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+NO_SPACES = r"^\S*$"
+SLUG = r"^[A-Za-z0-9-]*$"
+FOLDER = r"^[\w.-]*$"
 
 
 class Settings(BaseModel):
@@ -299,7 +304,7 @@ class Train(Settings):
     )
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=DEVICE)
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")
     precision: Literal["auto", "fp32", "fp64", "bf16", "fp16", "tf32"] = Field(
         "fp32",
@@ -327,12 +332,17 @@ class Train(Settings):
         le=4096,
         description="processes, and at least so many packs; 0: by cores and GPUs (dask: packs as planned)",
     )
-    scheduler: str = Field("", description="of dask, such as tcp://10.0.0.5:8786", pattern=r"^\S*$")
+    scheduler: str = Field("", description="of dask, such as tcp://10.0.0.5:8786", pattern=NO_SPACES)
 
     @model_validator(mode="after")
     def _known_scheduler(self) -> Self:
         if self.engine == "dask" and not self.scheduler:
             raise ValueError('engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786')
+        if self.scheduler and self.engine != "dask":
+            raise ValueError(
+                f'scheduler = "{self.scheduler}" is for engine = "dask", found "{self.engine}"; add --engine dask, or '
+                f'--scheduler "" to train without it'
+            )
         return self
 
 
@@ -413,8 +423,8 @@ class Config(Settings):
     metric: Literal["log_rmse", "rmsle", "rmse", "mse", "mae", "mape", "r2"] = Field(
         "rmse", description="the competition's score"
     )
-    kaggle: str = Field("", description="its slug on kaggle.com, for `submit --kaggle`", pattern=r"^[A-Za-z0-9-]*$")
-    raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=r"^[\w.-]*$")
+    kaggle: str = Field("", description="its slug on kaggle.com, for `submit --kaggle`", pattern=SLUG)
+    raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=FOLDER)
     files: Files = Field(default_factory=Files)
     join: Annotated[tuple[Join, ...], BeforeValidator(_as_tuple)] = Field((), description="side tables to add")
     holdout: Holdout = Field(default_factory=Holdout)

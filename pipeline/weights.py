@@ -83,15 +83,24 @@ def read_weights(file: str, *, train_file: str) -> Weights | None:
         return None
     weights_digest(file)
     try:
-        # bytes, not a path: numpy leaves a file open that it cannot read
-        with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = _arrays(Path(file).read_bytes())
         return _weights(file, arrays, train_file)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         reason = str(error).partition("\n")[0]
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, which are not read"
         raise ConfigError(
             f"train.warm_start = {file!r}: not a file that `export` wrote, or a damaged one ({reason}); export it again"
         ) from None
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """Every array of an archive. Raises ValueError for what is none: numpy would take it for a pickle."""
+    stream = io.BytesIO(content)  # not a path: numpy leaves a file open that it cannot read
+    if not zipfile.is_zipfile(stream):
+        raise ValueError("it is no .npz archive")
+    with np.load(stream, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _weights(

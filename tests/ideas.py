@@ -52,6 +52,25 @@ def odd(inputs, outputs):
     return Odd(inputs, outputs)
 
 
+class Attending(nn.Module):
+    """Attention over the columns, which vmap computes network after network."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.first = nn.Linear(1, 4)
+        self.last = nn.Linear(4, outputs)
+
+    def forward(self, rows):
+        """[B, D] -> [B, outputs]."""
+        hidden = self.first(rows[:, :, None])[:, None]
+        return self.last(functional.scaled_dot_product_attention(hidden, hidden, hidden)[:, 0].mean(1))
+
+
+def attending(inputs, outputs):
+    """An `Attending` one."""
+    return Attending(outputs)
+
+
 def quiet_dropout(inputs, outputs):
     """Dropout that drops nothing draws nothing."""
     return nn.Sequential(nn.Linear(inputs, 3), nn.Dropout(0.0), nn.Linear(3, outputs))
@@ -220,6 +239,48 @@ def careful(outputs, targets):
     return torch.where(error < 0, 2 * error, error).square()
 
 
+def masked(outputs, targets):
+    """As careful, by an index."""
+    loss = (outputs - targets).square()
+    below = outputs < targets
+    loss[below] = 4 * loss[below]
+    return loss
+
+
+def by_mask(outputs, targets):
+    """As careful, by a product."""
+    error = outputs - targets
+    return error.square() * (1 + 3 * (error < 0).to(error))
+
+
+def pinball(outputs, targets):
+    """A quantile."""
+    error = targets - outputs
+    return torch.maximum(0.8 * error, -0.2 * error)
+
+
+def clamped(outputs, targets):
+    """Linear far out, with a bound that is a tensor."""
+    error = (outputs - targets).abs()
+    near = error.clamp(max=float(torch.tensor(0.5)))
+    return near * (error - 0.5 * near)
+
+
+def cancelling(outputs, targets):
+    """Its digits cancel where the error is small, and it overflows where it is large."""
+    return torch.log(torch.cosh(outputs - targets))
+
+
+def gaussian(outputs, targets):
+    """Torch itself looks at the numbers here: no variance may be below 0."""
+    return functional.gaussian_nll_loss(outputs, targets, torch.ones_like(targets), reduction="none")
+
+
+def heavy_tailed(outputs, targets):
+    """A distribution of torch's."""
+    return -torch.distributions.StudentT(3.0, outputs).log_prob(targets)
+
+
 def mean_of_all(outputs, targets):
     """One number."""
     return (outputs - targets).square().mean()
@@ -239,6 +300,31 @@ def scaled_by_pack(outputs, targets):
 def by_size(outputs, targets):
     """Divides by the number of rows."""
     return (outputs - targets).square() / outputs.shape[1]
+
+
+def swinging(outputs, targets):
+    """Looks at all numbers to decide about each."""
+    error = outputs - targets
+    return error.square() if outputs.sum() > 0 else error.abs()
+
+
+def looped(outputs, targets):
+    """Looks at the numbers until they please."""
+    error = outputs - targets
+    while (error.abs() > 1e9).any():
+        error = error / 2
+    return error.square()
+
+
+def weighed_by_number(outputs, targets):
+    """Takes a number out of the tensors, which the probe's rows do not change."""
+    return (outputs - targets).square() * max(1e9, float(targets.max()))
+
+
+def scaled_far_out(outputs, targets):
+    """Divides by the batch's largest error once that is large."""
+    error = outputs - targets
+    return error.square() / error.abs().amax().clamp(min=8).detach()
 
 
 def rooted(outputs, targets):

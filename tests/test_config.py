@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config import key_lines, known_keys, load_config, value_at, with_values
 from pipeline.errors import ConfigError
+from pipeline.expectations import TEXTS
 from pipeline.recipes import FAST, RECIPES
 from pipeline.settings import Config, FoldSettings, Model, Preprocess, Range, Schema, Search, Target, Train
 
@@ -124,12 +125,12 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
     [
         ("[train]\nlr = 0\n", "c.toml:2: train.lr = 0: input should be greater than 0"),
         ("[train]\nlr = nan\n", "c.toml:2: train.lr = nan: input should be a finite number"),
-        ('[train]\nepochs = "5"\n', "c.toml:2: train.epochs = '5': input should be a valid integer"),
-        ("[train]\nepochs = 5.0\n", "c.toml:2: train.epochs = 5.0: input should be a valid integer"),
-        ("[train]\nrefit = 1\n", "c.toml:2: train.refit = 1: input should be a valid boolean"),
+        ('[train]\nepochs = "5"\n', "c.toml:2: train.epochs = '5': expected a whole number; TOML writes it 5"),
+        ("[train]\nepochs = 5.0\n", "c.toml:2: train.epochs = 5.0: expected a whole number; TOML writes it 5"),
+        ("[train]\nrefit = 1\n", "c.toml:2: train.refit = 1: expected true or false"),
         ('recipe = "clasic"\n', "c.toml:1: recipe = 'clasic': input should be 'classic' or 'textbook'"),
         ("[model]\nhidden = [8,\n  0]\n", "c.toml:2: model.hidden.1 = 0: input should be greater than or equal to 1"),
-        ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': input should be a valid tuple"),
+        ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': expected a list, such as [\"a\"]"),
         ('[preprocess]\ncalendar = ["year", "weekday"]\n',
          ("c.toml:2: preprocess.calendar.1 = 'weekday': input should be 'year', 'quarter', 'month', 'day', "
          "'day_of_week', 'day_of_year', 'week', 'is_weekend', 'hour', 'minute', 'elapsed_days', 'sin_year', "
@@ -141,6 +142,11 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
          'c.toml:2: [folds] kind = "grouped" needs column, the column of the group or of the fold; name it'),
         ('recipe = "textbook"\n[folds]\ncolumn = "g"\n',
          'c.toml:3: [folds] column = "g" is for kind grouped, leave_one_group_out or column; set one'),
+        ('[train]\nengine = "dask"\n',
+         'c.toml:2: [train] engine = "dask" needs scheduler, its address; add --scheduler tcp://HOST:8786'),
+        ('[train]\nscheduler = "tcp://h:1"\n',
+         ('c.toml:2: [train] scheduler = "tcp://h:1" is for engine = "dask", found "local"; add --engine dask, or '
+         '--scheduler "" to train without it')),
         ('[search.space]\n"train.lr" = {log = [1, 0.5]}\n',
          ("c.toml:1: search.space.train.lr = {'log': [1, 0.5]}: value error, the lower end must be below the upper "
          "one, found [1.0, 0.5]")),
@@ -151,6 +157,41 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
 def test_a_wrong_value_is_a_sentence_with_its_line(text, message):
     """The value found and what was expected; nothing is coerced."""
     assert faults_of(text) == [message]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.device=tpu", "'tpu': expected auto, cpu, cuda, or cuda:1 for the second GPU"),
+        ("model.custom=competitions/my.py",
+         ("'competitions/my.py': expected file.py:function or package.module:function, such as "
+         "competitions/ideas.py:build")),
+        ("model.hidden=16", "16: expected a list, such as [16]"),
+        ("model.dropout=.99", "'.99': expected a number; TOML writes it 0.99"),
+        ("train.lr=1.e-3", "'1.e-3': expected a number; TOML writes it 0.001"),
+        ("train.lr=fast", "'fast': expected a number"),
+        ("train.lr=-inf", "-inf: input should be a finite number"),
+        ("train.epochs=2.5", "2.5: expected a whole number"),
+        ("train.epochs='-inf'", "'-inf': expected a whole number"),
+        ("schema.id=7", '7: expected a text, such as "7"'),
+        ("schema.ordinal=7", "7: expected a table of keys and values"),
+        ("search.space=7", "7: expected a table of keys and values"),
+        ("kaggle=a b", "'a b': expected letters, digits and hyphens, as in the competition's address on kaggle.com"),
+        ("raw=a/b", "'a/b': expected the name of one folder: letters, digits, _, . and -"),
+        ("train.scheduler=a b", "'a b': expected an address without spaces, such as tcp://10.0.0.5:8786"),
+    ],
+)  # fmt: skip
+def test_what_was_expected_is_said_in_words_for_people(setting, message):
+    """No regular expression, no word of Python's; a number as TOML writes it."""
+    key = setting.partition("=")[0]
+    assert faults_of("", settings=[setting]) == [f"--set {key}: {key} = {message}"]
+
+
+def test_every_pattern_has_words():
+    """A text that does not look as it should is never answered with a regular expression."""
+    fields = [field for model in (Config, Model, Train, Schema) for field in model.model_fields.values()]
+    patterns = {p for field in fields for own in field.metadata if (p := getattr(own, "pattern", None))}
+    assert patterns == set(TEXTS)
 
 
 def test_all_faults_are_listed_at_once_each_with_its_own_origin():

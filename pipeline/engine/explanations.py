@@ -43,12 +43,19 @@ class Explanation:
     apart: tuple[Difference, ...]
 
 
-def explanations(assignments: Sequence[Assignment], packs: Sequence[Pack], limits: Limits) -> list[Explanation]:
-    """What there is to say of each pack, in their order."""
-    return [_explained(assignments, packs, number, limits) for number in range(len(packs))]
+def explanations(
+    assignments: Sequence[Assignment], packs: Sequence[Pack], limits: Limits, *, shares: int = 1
+) -> list[Explanation]:
+    """What there is to say of each pack, in their order. shares: workers for which larger packs were cut."""
+    return [
+        _explained(assignments, packs, number, limits, _apart(assignments, packs, number, limits, shares))
+        for number in range(len(packs))
+    ]
 
 
-def _explained(assignments: Sequence[Assignment], packs: Sequence[Pack], number: int, limits: Limits) -> Explanation:
+def _explained(
+    assignments: Sequence[Assignment], packs: Sequence[Pack], number: int, limits: Limits, apart: tuple[Difference, ...]
+) -> Explanation:
     pack, at = packs[number], limits.circumstances
     jobs = [assignments[p] for p in pack.positions]
     each = max(working_set(job, pack.network, at.precision) for job in jobs)
@@ -64,21 +71,25 @@ def _explained(assignments: Sequence[Assignment], packs: Sequence[Pack], number:
         memory=limits.memory if at.on_gpu else int(SHARE_OF_RAM * limits.memory),
         touched=pack.slots * each,
         cache=0 if at.on_gpu else limits.cache,
-        apart=_apart(assignments, packs, number, on_gpu=at.on_gpu),
+        apart=apart,
     )
 
 
 def _apart(
-    assignments: Sequence[Assignment], packs: Sequence[Pack], number: int, *, on_gpu: bool
+    assignments: Sequence[Assignment], packs: Sequence[Pack], number: int, limits: Limits, shares: int
 ) -> tuple[Difference, ...]:
     """What keeps the pack from the one before it that is most like it; nothing for the first."""
-    own = assignments[packs[number].positions[0]].program
+    programs = [assignments[pack.positions[0]].program for pack in packs]
+    own = packs[number].network, programs[number]
+    alike = [n for n, theirs in enumerate(packs) if (theirs.network, programs[n]) == own]
+    if alike[0] < number:
+        cut = f"widths {widths_of(own[0])} too: one pack was cut in {len(alike)} for {shares} workers (train.workers)"
+        return (Difference(alike[0], cut),)
     found: list[tuple[Difference, ...]] = []
     for other, pack in enumerate(packs[:number]):
-        theirs = assignments[pack.positions[0]].program
-        differ = [name for name in own if own[name] != theirs[name]]
-        reasons = [f"{name} {own[name]}, not {theirs[name]}" for name in differ]
-        reasons = reasons or [_why_not_padded(packs[number].network, pack.network, on_gpu=on_gpu)]
+        theirs = programs[other]
+        reasons = [f"{name} {mine}, not {theirs[name]}" for name, mine in own[1].items() if mine != theirs[name]]
+        reasons = reasons or [_why_not_padded(own[0], pack.network, on_gpu=limits.circumstances.on_gpu)]
         found.append(tuple(Difference(other, reason) for reason in reasons))
     return min(found, key=len, default=())
 

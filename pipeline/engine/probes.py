@@ -7,17 +7,20 @@ Every fault is a ConfigError that says what was expected and what was found.
 
 from __future__ import annotations
 
+import traceback
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.nn.parameter import is_lazy
 
 from pipeline.engine.losses import loss_of
 from pipeline.engine.modules import PREFIX, build, parameters, together
 from pipeline.errors import ConfigError
-from pipeline.usercode import blamed
+from pipeline.usercode import blamed, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 CLOSE = 1e-4  # of the largest magnitude: what rounding in fp32 may move
 ROWS = 5
+SHIFTS = (0.0, -10.0, -1.0, 1.0, 10.0)  # of all outputs together, in spreads of the targets
+DECIDES = ("data-dependent control flow", "calling .item()")  # what torch.func.vmap says of Python that looks at values
+TORCH = Path(torch.__file__).parent
 
 
 @lru_cache(maxsize=32)
@@ -35,7 +41,6 @@ def check_loss(name: str, function: Callable[..., object], targets: tuple[float,
 
     function: what `name` leads to, so that it is tried again after an edit.
     """
-    del function
     loss, what = loss_of(name), f"train.custom_loss = {name!r}"
     kept = torch.tensor([targets] * 3, dtype=torch.float32)
     spread = float(kept[0].max() - kept[0].min()) or 1.0
@@ -55,7 +60,9 @@ def check_loss(name: str, function: Callable[..., object], targets: tuple[float,
     if not losses.requires_grad:
         raise ConfigError(f"{what}: its result has no gradient; compute it with torch alone, from the outputs")
     with torch.no_grad():
+        _check_decides_nothing(what, function, outputs.detach(), kept)
         _check_entries(what, loss, outputs.detach(), kept, spread)
+        _check_alone(what, loss, outputs.detach().double(), kept.double(), spread)
     _check_numbers(what, losses, outputs, kept)
 
 
@@ -88,12 +95,39 @@ def _check_entries(what: str, loss: Loss, outputs: Tensor, targets: Tensor, spre
                 f"{'another row' if k == m else 'another network'} ({k}, {i}); expected each entry from its own output "
                 f"and target alone"
             )
-    alone = loss(outputs[2:, last:], targets[2:, last:])
-    if alone.shape != (1, 1) or not torch.allclose(alone, before[2, last], rtol=CLOSE, atol=0, equal_nan=True):
-        raise ConfigError(
-            f"{what}: a row alone has another loss ({alone.flatten().tolist()}) than among others "
-            f"({before[2, last].item():g}); expected each entry from its own output and target alone"
-        )
+
+
+def _check_alone(what: str, loss: Loss, outputs: Tensor, targets: Tensor, spread: float) -> None:
+    """No loss depends on how many others there are, nor on where they lie."""
+    for shift in SHIFTS:
+        moved = outputs + shift * spread
+        among = loss(moved, targets)
+        rounding = 1e-9 * float(among[among.isfinite()].abs().max()) if among.isfinite().any() else 0.0
+        for m, j in torch.cartesian_prod(*map(torch.arange, moved.shape)).tolist():
+            alone = loss(moved[m : m + 1, j : j + 1], targets[m : m + 1, j : j + 1])
+            if alone.shape == (1, 1) and torch.allclose(alone, among[m, j], rtol=CLOSE, atol=rounding, equal_nan=True):
+                continue
+            raise ConfigError(
+                f"{what}: a row alone has another loss ({alone.flatten().tolist()}) than among others "
+                f"({among[m, j].item():g}); expected each entry from its own output and target alone"
+            )
+
+
+def _check_decides_nothing(what: str, function: Callable[..., object], outputs: Tensor, targets: Tensor) -> None:
+    """No line of theirs looks at the numbers to decide what to compute: it would decide for all networks at once.
+
+    torch's own code may, as it checks arguments. Whatever else vmap cannot run is computed without it.
+    """
+    try:
+        vmap(function)(*(values.reshape(-1, 1, 1) for values in (outputs, targets)))
+    except Exception as error:  # noqa: BLE001 - only one kind of fault is looked for here
+        [*_, frame] = traceback.extract_tb(error.__traceback__)
+        if any(words in str(error) for words in DECIDES) and not Path(frame.filename).is_relative_to(TORCH):
+            where = described(error).partition(f"{type(error).__name__}: ")[0]
+            raise ConfigError(
+                f"{what}: {where}an `if`, `assert`, `float()` or the like on values decides for all networks and rows "
+                f"at once; choose entry by entry with torch.where"
+            ) from None
 
 
 @lru_cache(maxsize=32)

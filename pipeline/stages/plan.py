@@ -38,4 +38,5 @@ def explained(
         is_streamed=is_streamed,
         still_to_come=0 if is_streamed else rows,
     )
-    return explanations(assignments, cut(plan_packs(assignments, limits), runtime.compute.shares), limits)
+    shares = runtime.compute.shares
+    return explanations(assignments, cut(plan_packs(assignments, limits), shares), limits, shares=shares)

@@ -11,6 +11,7 @@ from pipeline.errors import TrainingError
 from pipeline.stages.assignments import Candidate, network_of, training_jobs
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
+from pipeline.stages.idle import batches_of_one, idle_settings
 from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks, slowed
@@ -75,6 +76,8 @@ def train(
         compute=runtime.compute,
         notices=(
             *_notices(kinds, held_back),
+            *batches_of_one(candidate, network, design, jobs),
+            *idle_settings(candidate, network, jobs),
             *_started(start, jobs),
             *_narrowed(fitted),
             *slowed(fitted),
@@ -110,7 +113,7 @@ def _held_out(
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     if useless:
-        raise TrainingError(report_of(useless, len(jobs)))
+        raise _came_to_nothing(useless, len(jobs))
     return by_fold, by_seed
 
 
@@ -124,8 +127,20 @@ def _failed(design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: S
     cases = failed(design, candidate, jobs, fitted)
     useless = [case for case, best_epoch in cases if best_epoch < 0]
     if useless:
-        raise TrainingError(report_of(useless, len(jobs)))
+        raise _came_to_nothing(useless, len(jobs))
     return kinds_of([case for case, _ in cases])
+
+
+def _came_to_nothing(useless: Sequence[Case], networks: int) -> TrainingError:
+    """Who failed and why, and what becomes of the others: their packs are kept under the key of these very settings."""
+    report, others = report_of(useless, networks), networks - len(useless)
+    if not others:
+        return TrainingError(report)
+    kept = "the one that trained on is" if others == 1 else f"the {others} that trained on are"
+    return TrainingError(
+        f"{report}\n{kept} kept for these settings and not trained again with them; whatever mends the others changes "
+        f"the training, so that all {networks} train anew"
+    )
 
 
 def _notices(kinds: Sequence[Sequence[Case]], held_back: Sequence[Advice]) -> Iterator[Notice]:

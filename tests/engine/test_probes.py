@@ -1,6 +1,8 @@
 """A user's loss or network that cannot be trained in a pack is refused, with what was expected and what was found."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,10 +45,14 @@ def said(attempt, name, **options):
 # --- losses
 
 
-@pytest.mark.parametrize("name", ["squared", "careful"])
+@pytest.mark.parametrize(
+    "name",
+    ["squared", "careful", "masked", "by_mask", "pinball", "clamped", "cancelling", "gaussian", "heavy_tailed"],
+)
 def test_a_loss_of_each_entry_by_itself_is_let_through(name):
-    """Also one that treats both sides differently, and on targets that are all alike."""
+    """Also one that treats both sides differently, and on targets that are all alike, or close to each other."""
     try_loss(name)
+    try_loss(name, targets=tuple(3 + 1e-4 * target for target in TARGETS))
     try_loss(name, targets=(5.0,) * 4)
 
 
@@ -65,6 +71,13 @@ def test_a_loss_is_tried_at_the_size_of_the_targets(scale):
         ("scaled_by_batch", r"the output of network 0, row 0 changes the loss of another row \(0, 1\); .*"),
         ("scaled_by_pack", r"the target of network 2, row 5 changes the loss of another network \(0, 0\); .*"),
         ("by_size", r"a row alone has another loss \(.*\) than among others \(.*\); .*"),
+        (
+            "swinging",
+            r"ideas.py:\d+: an `if`, `assert`, `float\(\)` or the like on values decides for all .*torch.where",
+        ),
+        ("looped", r"ideas.py:\d+: an `if`, .*"),
+        ("weighed_by_number", r"ideas.py:\d+: an `if`, .*"),
+        ("scaled_far_out", r"a row alone has another loss \(.*\) than among others \(.*\); .*"),
         ("rooted", r"its gradient is nan at output 0 and target 0; expected a finite number"),
         ("logarithmic", r"its loss is inf at output 0 and target -1.7; expected a finite number"),
         ("through_numpy", r"its result has no gradient; compute it with torch alone, from the outputs"),
@@ -144,6 +157,18 @@ def test_a_module_that_a_pack_cannot_train_is_refused(name, message):
     """What was found, where it stands, and what will do instead."""
     found = said(try_network, name)
     assert re.fullmatch(message.removeprefix(": "), found.removeprefix(": ")), found
+
+
+def test_attention_runs_without_a_word_of_torchs():
+    """As a process of its own: what vmap says of its speed is nothing that a user could mend."""
+    code = (
+        "from pipeline.engine.probes import tensors_of\nfrom pipeline.tables import Network\n"
+        "from pipeline.usercode import load\n"
+        f"name = {reference('attending')!r}\n"
+        "print(len(tensors_of(Network(3, (), '', '', 1.0, custom=name), load(name))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("4\n", "")
 
 
 def test_normalising_over_the_batch_is_refused_also_where_nothing_is_remembered():

@@ -39,7 +39,7 @@ def test_faults_of_config_and_data_are_told_together(project: Project) -> None:
     assert err.splitlines() == [
         "error: 4 faults in competitions/tiny.toml and its data:",
         "  tiny.toml:19: unknown key 'train.weight_dcay'; did you mean 'train.weight_decay'?",
-        "  tiny.toml:18: train.epochs = 'many': input should be a valid integer",
+        "  tiny.toml:18: train.epochs = 'many': expected a whole number",
         "  data/raw/tiny/train.csv: no column 'nots', listed in [schema] drop; did you mean 'note'?",
         f"  data/raw/tiny/train.csv: line 6: target 'cost' is 'expensive', {EXPECTED}",
     ]

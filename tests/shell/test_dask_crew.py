@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,7 +18,7 @@ pytest.importorskip("distributed", reason="Dask is not installed")
 from pipeline import dask_crew, digests, usercode
 from pipeline.dask_crew import DaskCrew, UntilStopped, differences
 from pipeline.devices import Places
-from pipeline.errors import TrainingError, WorkerError
+from pipeline.errors import ConfigError, TrainingError, WorkerError
 from pipeline.runtime import Part, Runtime
 from pipeline.settings import Search
 from pipeline.spreading import open_spread
@@ -166,10 +168,32 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence_with_its_address(project
     assert "train       computed" not in out
 
 
-def test_an_address_that_is_none_is_a_sentence() -> None:
-    """A typing error in the scheme."""
-    with pytest.raises(WorkerError, match=r"no Dask scheduler answers at tpc://127\.0\.0\.1:8786"):
-        DaskCrew("tpc://127.0.0.1:8786")
+@pytest.mark.parametrize(
+    "address", ["nonsense", "tcp://nonsense", "tcp://:8786", "tls://h:port", "h:99999", "tcp://", "tpc://h:1"]
+)
+def test_an_address_that_is_none_is_a_sentence_at_once(address) -> None:
+    """No host, no port, a typing error in its kind: nobody is asked, and what an address looks like is said."""
+    with pytest.raises(ConfigError) as raised:
+        DaskCrew(address)
+    assert str(raised.value) == (
+        f"train.scheduler = {address!r} is no address; expected host and port, such as tcp://10.0.0.5:8786"
+    )
+
+
+@pytest.mark.parametrize("address", [NOBODY, "tls://127.0.0.1:9", "no-such-host.invalid:8786"])
+def test_a_scheduler_that_does_not_answer_leaves_nothing_but_the_sentence(address) -> None:
+    """The client that could not be made is silent when it is thrown away; as a process of its own."""
+    code = (
+        "from pipeline import dask_crew\n"
+        "dask_crew.CONNECT_SECONDS = 0.3\n"
+        "try:\n"
+        f"    dask_crew.DaskCrew({address!r})\n"
+        "except dask_crew.WorkerError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"no Dask scheduler answers at {address}")
+    assert not done.stderr
 
 
 def test_a_cluster_without_workers_is_a_sentence(monkeypatch) -> None:

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +21,10 @@ from pipeline.checkpoints import StoredCheckpoint
 from pipeline.devices import cuda_devices
 from tests.shell.conftest import Project, make_raw, read_rows
 from tests.shell.test_main_job import stages
+
+if TYPE_CHECKING:
+    from pipeline.engine.packing import Assignment
+    from pipeline.tables import Job
 
 
 def payload(project: Project, stage: str) -> Path:
@@ -91,7 +97,8 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(project: Project, mo
     assert "the same command continues" in err
     assert len(list(project.models.glob("part-*.json"))) == 2
     asked[0], stop_at[0] = 0, 10**9
-    project.must("submit", *often)
+    # 2 rounds of 3 networks, 4 epochs each: half of the steps are one round, its last step was not saved
+    assert "train       running            goes on from a checkpoint, in epoch 4\n" in project.must("submit", *often)
     assert asked[0] == steps - (steps // 2 - 1)  # the step that was asked about last was not saved
     assert (project.reports / "submission.csv").read_bytes() == expected
     assert not list(project.models.glob("part-*"))
@@ -120,7 +127,10 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_taken(
     newest.write_bytes(newest.read_bytes()[:-100])
     monkeypatch.undo()
     monkeypatch.chdir(project.root)
-    assert "part        damaged" in project.must("train")
+    out = project.must("train")
+    assert "part        damaged" in out
+    assert out.count("goes on from a checkpoint, in epoch 2\n") == 1  # 5 steps an epoch, 7 of them saved whole
+    assert "checkpoint" not in project.must("train", "--set", "train.epochs=3")
     project.must("submit")
     assert (project.reports / "submission.csv").read_bytes() == expected
 
@@ -299,3 +309,30 @@ def _wait_for_line(process: subprocess.Popen[str], word: str) -> None:
         if word in line:
             return
     raise AssertionError(f"the process ended without saying {word!r}")
+
+
+def test_networks_that_trained_on_beside_a_failure_are_not_trained_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the error says: with the same settings nothing is trained, with others everything."""
+    ruled = importlib.import_module("pipeline.stages.assignments")
+    packs = importlib.import_module("pipeline.stages.packs")
+    real, fit, fitted = ruled.assignment_of, packs.fit, []
+
+    def too_fast(design: object, candidate: object, job: Job, start: int) -> Assignment:
+        found = real(design, candidate, job, start)
+        return replace(found, lr=1e30) if (job.fold, job.seed) == (1, 0) else found
+
+    def counted(jobs: list[Assignment], *words: object, **named: object) -> object:
+        fitted.append(len(jobs))
+        return fit(jobs, *words, **named)
+
+    monkeypatch.setattr(packs, "assignment_of", too_fast)
+    monkeypatch.setattr(packs, "fit", counted)
+    for trained in ([6], [6], [6, 6]):
+        options = ("--set", "train.epochs=5") if len(trained) == 2 else ()
+        code, _, err = project.run("train", *options)
+        assert code == 2
+        assert "1 of 6 networks came to nothing; 5 networks trained on\n" in err
+        assert "the 5 that trained on are kept for these settings and not trained again with them; whatever" in err
+        assert fitted == trained

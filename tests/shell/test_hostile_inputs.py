@@ -338,7 +338,7 @@ def test_a_path_to_a_config_names_folders_by_its_last_part_only(project: Project
         ("raw=..", f"`raw`: '..' {NO_NAME}"),
         ("raw=.", f"`raw`: '.' {NO_NAME}"),
         ("raw=.git", f"`raw`: '.git' {NO_NAME}"),
-        ("raw=../tiny", "--set raw: raw = '../tiny': string should match pattern '^[\\w.-]*$'"),
+        ("raw=../tiny", "--set raw: raw = '../tiny': expected the name of one folder: letters, digits, _, . and -"),
         (
             "files.train=../other/train.csv",
             (

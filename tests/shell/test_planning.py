@@ -33,6 +33,20 @@ def test_packs_of_a_sweep_are_those_of_one_batch(project: Project) -> None:
     assert not list(project.models.rglob("*.journal"))
 
 
+def test_packs_that_were_cut_for_workers_are_explained_by_that(project: Project) -> None:
+    """Their networks are equal; of two kinds in two packs each, a piece is apart from its own kind's first one."""
+    out = project.must("train", "--explain-packs", "--workers", "2")
+    assert "6 networks in 2 packs on cpu" in out
+    assert "apart from pack 1: widths 10-8-1 too: one pack was cut in 2 for 2 workers (train.workers)" in out
+    assert "padded" not in out
+    depths = ("--set", "search.parallel=6", "--set", 'search.space={"model.depth" = {choice = [2, 1]}}')
+    out = project.must("search", "--explain-packs", "--workers", "4", *depths)
+    reasons = [line.split("apart from ")[1] for line in out.splitlines() if "apart from" in line]
+    kinds = [reason.partition(":")[2].split()[0] for reason in reasons]
+    assert kinds.count("depth") == 1
+    assert kinds.count("widths") == len(kinds) - 1 >= 2
+
+
 @pytest.mark.parametrize(
     ("size", "words"),
     [

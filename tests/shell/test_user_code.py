@@ -222,7 +222,7 @@ def test_options_of_a_network_are_read_from_the_config(ideas: Project) -> None:
         (("train.custom_loss=competitions/ideas.py:loss", "train.loss_parameter=2"),
          "train.loss_parameter = 2 goes with train.loss; a function of your own has its parameters in itself, leave"),
         (("train.custom_loss=loss",),
-         "--set train.custom_loss: train.custom_loss = 'loss': string should match pattern"),
+         "--set train.custom_loss: train.custom_loss = 'loss': expected file.py:function"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_config_is_a_sentence(ideas: Project, options: tuple[str, ...], said: str) -> None:

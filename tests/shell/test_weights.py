@@ -127,7 +127,7 @@ def test_a_pickle_in_a_file_is_never_opened(tmp_path: Path) -> None:
     trap = np.array([Trap()], dtype=object)
     np.savez(stream, **{"metadata": np.array(json.dumps(METADATA)), "tensor/0.weight": trap, "tensor/0.bias": trap})
     (tmp_path / "trap.npz").write_bytes(stream.getvalue())
-    assert "allow_pickle=False" in refusal(str(tmp_path / "trap.npz"))
+    assert "it holds Python objects, which are not read" in refusal(str(tmp_path / "trap.npz"))
     (tmp_path / "trap.npz").write_bytes(__import__("pickle").dumps(Trap()))
     assert "export it again" in refusal(str(tmp_path / "trap.npz"))
     assert not (tmp_path / "sprung").exists()
@@ -164,6 +164,21 @@ def test_a_training_begins_with_a_file_and_is_keyed_by_its_content(project: Proj
     Path("old.npz").write_bytes(Path("longer.npz").read_bytes())
     assert "  - its input weights to start from is another one" in project.must("explain", "train", *FAST, *WARM)
     assert project.run("train", *FAST, *WARM)[0] == 0
+
+
+def test_a_file_of_another_kind_is_said_in_our_words(tmp_path: Path) -> None:
+    """A table, a pickle, an archive with Python objects: numpy's advice to load them unsafely is not given."""
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    np.save(tmp_path / "object.npy", np.array([{}]), allow_pickle=True)
+    np.savez(tmp_path / "objects.npz", metadata=np.array([{}]))
+    said = {"table.csv": "it is no .npz archive", "object.npy": "it is no .npz archive",
+            "objects.npz": "it holds Python objects, which are not read"}  # fmt: skip
+    for name, reason in said.items():
+        with pytest.raises(ConfigError) as raised:
+            read_weights(str(tmp_path / name), train_file="")
+        assert str(raised.value).endswith(
+            f"{name}': not a file that `export` wrote, or a damaged one ({reason}); export it again"
+        )
 
 
 def test_a_file_that_changes_while_it_trains_leaves_no_result(project: Project) -> None:

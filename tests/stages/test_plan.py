@@ -66,7 +66,7 @@ def test_shared_rows_are_counted_as_they_lie_on_the_device(precision):
 def test_rows_that_find_no_room_stream_in_the_plan_as_in_the_training(room, streams, monkeypatch):
     """Then a batch is on its way while another one is used."""
     planned = []
-    monkeypatch.setattr(plan, "explanations", lambda _jobs, _packs, limits: planned.append(limits))
+    monkeypatch.setattr(plan, "explanations", lambda _jobs, _packs, limits, **_: planned.append(limits))
     runtime = on_cpu("fp64", room=Room(room))
     explained(DESIGN, [BASE], trial_jobs(DESIGN, 1, 0), runtime)
     assert planned[0].circumstances.is_streamed == streams

@@ -1,7 +1,8 @@
-"""One study shared by processes: exactly so many trials, those of dead processes tried again, a lost database waited for.
+"""One study shared by processes: exactly so many trials; those of dead processes are tried again.
 
 Nothing here schedules. A trial is claimed by its number, which the storage gives out in one order for everybody; each
-process says that it lives, and whoever looks buries the trials of those that have said nothing for long.
+process says that it lives, and whoever looks buries the trials of those that have said nothing for long. A database
+that cannot be reached is waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,8 @@ from pipeline.heartbeat import Heart, is_alive
 from pipeline.stages.trials import CAUSE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import optuna
     from optuna.trial import FrozenTrial
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 WORKER, RETRIES, RETRY_OF = "worker", "retries", "retry of"  # user attributes of a trial
 BEAT = "beat "  # user attributes of a study: this and a worker's name -> how often it has said that it lives
 MOST_RETRIES = 2
+BURIED = (UpdateFinishedTrialError, ValueError)  # what Optuna says of a trial that has ended already
 OUT_OF_REACH = (StorageInternalError, SQLAlchemyError, ConnectionError)
 T = TypeVar("T")
 
@@ -113,7 +117,10 @@ class Claims:
 
     def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
         """Write down a score within the training; whether the pruner gives the trial up."""
-        self._steadily(lambda: trial.report(score, epoch))
+        try:
+            self._steadily(lambda: trial.report(score, epoch))
+        except BURIED:
+            return True  # somebody took us for dead: its values are tried elsewhere
         return self._steadily(trial.should_prune)
 
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
@@ -123,7 +130,8 @@ class Claims:
 
     def fail(self, trial: optuna.Trial, cause: str) -> None:
         """A trial that has no score and would have none another time."""
-        self._steadily(lambda: trial.set_user_attr(CAUSE, cause))
+        with suppress(*BURIED):
+            self._steadily(lambda: trial.set_user_attr(CAUSE, cause))
         self._tell(trial, TrialState.FAIL)
 
     def give_up(self, trial: optuna.Trial) -> None:
@@ -173,7 +181,7 @@ class Claims:
         """Tell the end of a trial of ours, unless somebody took us for dead and has buried it."""
         try:
             told = self._steadily(lambda: self.study.tell(trial.number, value, state=state))
-        except UpdateFinishedTrialError:
+        except BURIED:
             told = None
         self.mine.pop(trial.number, None)
         if told is not None:
@@ -207,7 +215,7 @@ class Claims:
                 cause = f"its process died {deaths} times; mostly it was short of memory"
                 self._steadily(lambda: self._attribute(number, CAUSE, cause))
             self._steadily(lambda: self.study.tell(number, state=TrialState.FAIL))
-        except UpdateFinishedTrialError:
+        except BURIED:
             return  # somebody else was faster, and has seen to the rest
         if params and not is_last:
             again = {RETRIES: deaths, RETRY_OF: number}

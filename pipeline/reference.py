@@ -46,8 +46,8 @@ is an error with its line, never ignored. `config show NAME --origin` says what 
 RANGES = """\
 ## A search range
 
-`[search.space]` maps a dotted key of `[model]`, `[train]`, `[preprocess]` or `[target]` to exactly one of `log`, `uniform`, `integer` and `choice`.
-A space in a file replaces the default one as a whole.
+`[search.space]` maps a dotted key of `[model]`, `[train]`, `[preprocess]` or `[target]` to exactly one of `log`,
+`uniform`, `integer` and `choice`. A space in a file replaces the default one as a whole.
 
 ```toml
 [search.space]

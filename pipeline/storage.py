@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import optuna
-    from optuna.storages.journal import BaseJournalFileLock
+    from optuna.storages.journal import JournalFileOpenLock
 
     from pipeline.settings import Search
 
@@ -75,7 +75,7 @@ def _journal(folder: Path, key: str) -> optuna.storages.BaseStorage:
         ) from None
 
 
-def journal_lock(file: Path) -> BaseJournalFileLock:
+def journal_lock(file: Path) -> JournalFileOpenLock:
     """The lock under which every process writes to a journal, and under which it is healed."""
     from optuna.storages.journal import JournalFileOpenLock
 
@@ -104,7 +104,7 @@ def _database(url: str) -> optuna.storages.BaseStorage:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
         reason = str(error.__cause__ or error).strip().split("\n")[0]
         raise StorageError(
-            f"search.storage = {shown_url(url)!r}: the study's database cannot be opened ({reason}); check the address, "
+            f"search.storage = {shown_url(url)!r}: the study's database cannot be opened ({reason}); check address, "
             f"user and password, and that the server runs"
         ) from None
     return storage

@@ -432,6 +432,6 @@ class Winner:
 
     @property
     def optimism(self) -> float | None:
-        """How much worse the winner is on fresh folds than the score that chose it; None where nothing was scored again."""
+        """How much worse the winner is on fresh folds than the score that chose it; None where nothing was."""
         own = [one for one in self.finalists if one.trial == self.trial]
         return own[0].fresh - own[0].score if own else None

@@ -134,9 +134,9 @@ class _Company:
             for live in [live for live in self.pool.waiting if self._fits(live)]:
                 self._enter(live)
         taken = [self.pending.popleft() for _ in range(min(free, len(self.pending)))]
-        for live, _ in taken:
+        for live, place in taken:
             live.positions.append(len(self.places))
-        self.places += taken
+            self.places.append((live, place))
         return [live.assignments[place] for live, place in taken]
 
     def take(self, position: int, fitted: Fitted) -> None:

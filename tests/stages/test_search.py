@@ -1,127 +1,110 @@
-"""The search stage on a small design: which trials are asked for, how they are told, who wins."""
+"""The search stage on a small table: what comes first, what is an error, and who wins on fresh folds."""
 
-import numpy as np
-import optuna
 import pytest
-from builders import design_of, generated_dataset, on_cpu
+from builders import generated_dataset, on_cpu
 from optuna.trial import TrialState
 
 from pipeline.errors import TrainingError
-from pipeline.settings import Model, Range, Search, Train
-from pipeline.stages import search as module
-from pipeline.stages.assignments import Candidate, hidden_widths
-from pipeline.stages.search import Session, search
+from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.stages import finalists as module
+from pipeline.stages.finalists import fresh_folds
+from pipeline.stages.search import examples, search
+from pipeline.stages.setups import Quest, Setup
+from tests.stages.studies import InMemory
 
-DESIGN = design_of(generated_dataset())
-BASE = Candidate(Model(width=4, depth=1, dropout=0.0), Train(lr=0.01, weight_decay=0.1, epochs=3, batch_size=16))
-SPACE = {
-    "train.lr": Range(log=(1e-3, 1e-1)),
-    "model.width": Range(choice=(2, 4)),
-    "model.depth": Range(integer=(1, 2)),
-    "model.dropout": Range(uniform=(0.0, 0.5)),
-}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-
-@pytest.fixture
-def study():
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+DATASET = generated_dataset(60)
+TRAIN = Train(lr=0.02, weight_decay=0.1, epochs=4, batch_size=16)
+BASE = Setup(Preprocess(), Target(), Model(width=4, depth=1, dropout=0.0), TRAIN)
+SPACE = {"train.lr": Range(log=(1e-3, 1e-1)), "model.width": Range(choice=(3, 4))}
 
 
-def run(study, trials, base=BASE, space=None, told=None):
-    """Continue the study on a small design."""
-    settings = Search(trials=trials, parallel=3, space=space or SPACE)
-    session = Session(study, (told if told is not None else []).append)
-    return search(DESIGN, base=base, search=settings, metric="rmse", session=session, runtime=on_cpu())
+def run(session, base=BASE, space=None, folds=None, **settings):
+    """Search with the session, in double precision."""
+    options = Search(space=space or SPACE, **{"parallel": 3, "finalists": 2, "repeats": 2, **settings})
+    quest = Quest(DATASET, base, options, folds or FoldSettings(count=3), "rmse", on_cpu("fp64"))
+    return search(quest, session)
 
 
-def test_the_first_trial_is_the_configuration_as_it_stands(study):
-    """So that a sweep can only improve on what the user has."""
-    run(study, 1)
-    assert study.trials[0].params == {
-        "train.lr": 0.01,
-        "model.width": 4,
-        "model.depth": 1,
-        "model.dropout": 0.0,
-    }
+@pytest.fixture(scope="module")
+def found():
+    session = InMemory(6)
+    return session, run(session)
 
 
-def test_the_winner_is_the_best_told_trial_and_every_trial_is_told_once(study):
-    """Five trials in batches of three: five calls, and the smallest loss wins."""
-    told = []
-    winner = run(study, 5, told=told)
-    assert [trial.number for trial in told] == [0, 1, 2, 3, 4]
-    best = min(told, key=lambda trial: trial.value)
-    assert (winner.trial, winner.score, winner.values, winner.trials) == (best.number, best.value, best.params, 5)
+def test_the_winner_is_the_best_finalist_on_fresh_folds(found):
+    """The two best trials and the first one were scored twice more; the smallest mean wins."""
+    session, winner = found
+    best = sorted(session.study.get_trials(states=(TrialState.COMPLETE,)), key=lambda trial: trial.value)
+    assert {one.trial for one in winner.finalists} == {best[0].number, best[1].number, 0}
+    assert all(len(one.again) == 2 for one in winner.finalists)
+    won = min(winner.finalists, key=lambda one: sum(one.again))
+    assert (winner.trial, winner.score, winner.values) == (won.trial, won.score, won.values)
+    assert winner.optimism == pytest.approx(sum(won.again) / 2 - won.score)
+    assert winner.trials == 6
 
 
-def test_a_continued_study_asks_only_for_what_is_missing(study):
-    """Three trials, then `trials = 4`: one more; and again: none."""
-    run(study, 3)
-    run(study, 4)
-    run(study, 4)
-    assert len(study.trials) == 4
-
-
-def test_a_trial_scores_what_training_its_values_scores(study):
-    """The pooled out-of-fold loss of trial 0 is that of `train` with one seed and the same settings."""
+def test_fresh_scores_are_those_of_training_on_other_folds(found):
+    """By the stage that trains, with the fold seed that nobody searched on."""
+    from pipeline.stages.preprocess import preprocess
     from pipeline.stages.train import train
     from pipeline.tabular.metrics import rmse
 
-    run(study, 1)
+    _, winner = found
+    for one in winner.finalists:
+        setup = BASE.with_values(one.values)
+        for repeat, score in enumerate(one.again):
+            folds, _ = fresh_folds(FoldSettings(count=3), repeat)
+            design = preprocess(DATASET, preprocess=setup.preprocess, target=setup.target, folds=folds, metric="rmse")
+            fits = train(design, model=setup.model, train=setup.train, metric="rmse", runtime=on_cpu("fp64"))
+            assert score == pytest.approx(rmse(design.target[design.folds.scored_rows], fits.seed_oof[0]), rel=1e-7)
 
-    fits = train(DESIGN, model=BASE.model, train=BASE.train, metric="rmse", runtime=on_cpu())
-    assert study.trials[0].value == pytest.approx(rmse(DESIGN.target, fits.seed_oof[0]), rel=1e-5)
+
+def test_a_finalist_is_scored_once_however_often_the_search_goes_on(found, monkeypatch):
+    """The same study again: every fresh score is remembered, and nothing is trained."""
+    session, winner = found
+    monkeypatch.setattr(module, "fit_networks", None)
+    assert run(session) == winner
 
 
-def test_a_diverged_trial_is_told_as_failed_and_counts(study):
-    """It was trained to an end: asking for it again would diverge again."""
-    wild = {**SPACE, "train.lr": Range(log=(1e37, 1e38))}
+def test_without_finalists_the_best_trial_wins_by_the_score_that_chose_it():
+    """And nothing is said about how much it flatters."""
+    session = InMemory(3)
+    winner = run(session, finalists=0)
+    assert (winner.trial, winner.score) == (session.study.best_trial.number, session.study.best_value)
+    assert (winner.finalists, winner.optimism) == ((), None)
+
+
+@pytest.mark.parametrize("kind", ["kfold", "stratified", "grouped", "holdout"])
+def test_shuffled_folds_are_shuffled_anew_for_finalists(kind):
+    """Each repeat otherwise, the networks' seeds as they were."""
+    folds = FoldSettings(kind=kind, column="g" if kind == "grouped" else "", seed=7)
+    fresh = [fresh_folds(folds, repeat) for repeat in range(3)]
+    assert len({7, *(own.seed for own, _ in fresh)}) == 4
+    assert {shift for _, shift in fresh} == {0}
+
+
+def test_where_there_is_but_one_split_seeds_are_fresh():
+    """Contiguous folds, groups left out one by one, a fold column."""
+    for folds in (
+        FoldSettings(shuffle=False),
+        FoldSettings(kind="leave_one_group_out", column="g"),
+        FoldSettings(kind="column", column="f"),
+    ):
+        fresh = [fresh_folds(folds, repeat) for repeat in range(2)]
+        assert [own for own, _ in fresh] == [folds, folds]
+        assert 0 < fresh[0][1] < fresh[1][1]
+
+
+def test_no_finite_loss_at_all_is_an_error_with_the_cause_that_most_had():
+    """Every rate of the space is far too high."""
     with pytest.raises(TrainingError, match=r"no trial of the sweep .*a learning rate that is too high"):
-        run(study, 3, space=wild)
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+        run(InMemory(3), space={"train.lr": Range(log=(1e37, 1e38))})
 
 
-def test_a_diverged_trial_says_why_and_its_neighbours_are_scored(study):
-    """The user's own rate beside one of 1e37 in one pack: only the second has a cause, with network and setting."""
-    study.enqueue_trial({"train.lr": 0.01})
-    study.enqueue_trial({"train.lr": 1e37})
-    run(study, 2, space={"train.lr": Range(choice=(0.01, 1e37))})
-    calm, broken = study.trials
-    assert (calm.state, module.CAUSE in calm.user_attrs) == (TrialState.COMPLETE, False)
-    assert broken.state == TrialState.FAIL
-    cause = broken.user_attrs[module.CAUSE]
-    assert cause.startswith("a learning rate that is too high (fold 1, seed 0, ")
-    assert cause.endswith("; [train] lr = 0.004")
-
-
-def test_an_interrupted_batch_is_told_as_failed_and_does_not_count(study, monkeypatch):
-    """Ctrl-C while three trials train: the study can be continued, and the three are replaced."""
-
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    real = module.fit_networks
-    monkeypatch.setattr(module, "fit_networks", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(study, 3)
-    monkeypatch.setattr(module, "fit_networks", real)
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
-    assert run(study, 3).trials == 3
-    assert np.isfinite(study.best_value)
-
-
-def test_a_searched_width_replaces_an_explicit_list_of_layers(study):
-    """`hidden` would silently win over width and depth otherwise."""
-    base = Candidate(Model(hidden=(7, 5, 3)), BASE.train)
-    candidate = module.with_values(base, {"model.width": 2, "model.depth": 2})
-    assert hidden_widths(candidate.model) == (2, 2)
-
-
-def test_the_configuration_as_it_stands_is_tried_even_if_the_first_batch_was_killed(study):
-    """SIGKILL leaves trials running for ever: they are buried, and the user's own values come first again."""
-    study.enqueue_trial({"train.lr": 0.01, "model.width": 4, "model.depth": 1, "model.dropout": 0.0})
-    module._suggest(study.ask(), SPACE)  # asked for by a process that died
-    run(study, 1)
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
-    assert study.trials[1].params == study.trials[0].params
+def test_examples_of_a_batch_begin_with_the_configuration_as_it_stands():
+    """As many as are in flight at a time."""
+    candidates = examples(BASE, Search(space=SPACE, parallel=4))
+    assert len(candidates) == 4
+    assert (candidates[0].train.lr, candidates[0].model.width) == (0.02, 4)

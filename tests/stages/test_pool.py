@@ -1,0 +1,178 @@
+"""Trials in flight: scored as if alone, given up together, their places taken by the next."""
+
+import numpy as np
+import pytest
+from builders import generated_dataset, on_cpu
+from optuna.trial import TrialState
+
+from pipeline.errors import ConfigError
+from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.stages import pool as module
+from pipeline.stages.pool import Pool
+from pipeline.stages.setups import Quest, Setup
+from pipeline.stages.spaces import as_it_stands
+from pipeline.stages.train import train
+from pipeline.tabular.metrics import rmse
+from tests.stages.studies import InMemory
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DATASET = generated_dataset(60)
+BASE = Setup(
+    Preprocess(),
+    Target(),
+    Model(width=4, depth=1, dropout=0.1),
+    Train(lr=0.01, weight_decay=0.1, epochs=6, batch_size=16),
+)
+SPACE = {
+    "train.lr": Range(log=(1e-3, 1e-1)),
+    "model.width": Range(choice=(3, 4)),
+    "model.depth": Range(integer=(1, 2)),
+    "preprocess.scaler": Range(choice=("zscore", "minmax")),
+}
+
+
+def searched(session, base=BASE, space=None, **settings):
+    """Every trial of the session trained, in double precision."""
+    search = Search(space=space or SPACE, **{"parallel": 4, **settings})
+    session.begin(as_it_stands(base.values, search.space))
+    quest = Quest(DATASET, base, search, FoldSettings(count=3), "rmse", on_cpu("fp64"))
+    Pool(quest, session).run()
+    return session
+
+
+def trained_alone(setup):
+    """The pooled out-of-fold score of the same settings, by the stage that trains them."""
+    from pipeline.stages.preprocess import preprocess
+
+    folds = FoldSettings(count=3)
+    design = preprocess(DATASET, preprocess=setup.preprocess, target=setup.target, folds=folds, metric="rmse")
+    fits = train(design, model=setup.model, train=setup.train, metric="rmse", runtime=on_cpu("fp64"))
+    return rmse(design.target[design.folds.scored_rows], fits.seed_oof[0])
+
+
+@pytest.fixture(scope="module")
+def session():
+    return searched(InMemory(9))
+
+
+def test_every_trial_is_told_once_and_scores_what_training_it_alone_scores(session):
+    """Nine trials of two depths, widths and scalers, four in flight: whatever company they had."""
+    complete = session.study.get_trials(states=(TrialState.COMPLETE,))
+    assert sorted(event[1] for event in session.of("complete")) == list(range(9))
+    assert len({(t.params["model.depth"], t.params["preprocess.scaler"]) for t in complete}) == 4
+    for trial in complete:
+        assert trial.value == pytest.approx(trained_alone(BASE.with_values(trial.params)), rel=1e-7)
+
+
+def test_the_first_trial_is_the_configuration_as_it_stands(session):
+    """So that a sweep can only improve on what the user has."""
+    assert session.study.trials[0].params == {
+        "train.lr": 0.01,
+        "model.width": 4,
+        "model.depth": 1,
+        "preprocess.scaler": "zscore",
+    }
+
+
+def test_never_more_trials_are_in_flight_than_asked_for(session):
+    """Four at a time; and as one ends the next is asked for, before all four have ended."""
+    flying, most, refilled = set(), 0, False
+    for event in session.events:
+        if event[0] == "ask":
+            refilled |= bool(flying) and most == 4
+            flying.add(event[1])
+        elif event[0] == "complete":
+            flying.remove(event[1])
+        most = max(most, len(flying))
+    assert most == 4
+    assert refilled
+
+
+def test_the_mean_over_folds_is_reported_as_epochs_end(session):
+    """Of trial 0 after each of its epochs but the last: the mean of its three folds' validation losses."""
+    _, _, _, trained = next(event for event in session.of("complete") if event[1] == 0)
+    curves = np.array([fitted.curve.valid for fitted in trained.fitted])
+    reports = {epoch: score for _, number, epoch, score in session.of("report") if number == 0}
+    assert reports == {epoch: pytest.approx(curves[:, epoch - 1].mean()) for epoch in range(1, 6)}
+
+
+def test_a_trial_that_is_given_up_leaves_at_once_and_changes_no_other():
+    """Every second trial ends at its third epoch; the others score what they score alone, and all are tried."""
+    session = searched(InMemory(8, over=lambda number, epoch, _: number % 2 == 1 and epoch == 3))
+    assert sorted(event[1] for event in session.of("give up")) == [1, 3, 5, 7]
+    assert max(event[2] for event in session.of("report") if event[1] == 1) == 3
+    complete = session.study.get_trials(states=(TrialState.COMPLETE,))
+    assert [trial.number for trial in complete] == [0, 2, 4, 6]
+    for trial in complete:
+        assert trial.value == pytest.approx(trained_alone(BASE.with_values(trial.params)), rel=1e-7)
+
+
+def test_places_of_a_trial_that_is_given_up_are_taken_by_the_next():
+    """One program, two trials side by side: with the second given up the third begins while the first still trains."""
+    space = {"train.lr": SPACE["train.lr"]}
+    session = searched(InMemory(3, over=lambda number, epoch, _: number == 1 and epoch == 2), space=space, parallel=2)
+    kinds = [(event[0], event[1]) for event in session.events if event[0] in ("ask", "complete", "give up")]
+    assert kinds.index(("ask", 2)) < kinds.index(("complete", 0))
+    assert kinds.index(("give up", 1)) < kinds.index(("ask", 2))
+
+
+def test_seeds_of_a_trial_are_averaged_before_they_are_scored():
+    """Two seeds: the score is that of the mean of their predictions."""
+    session = searched(InMemory(1), seeds=2)
+    design_score = session.study.best_value
+    from pipeline.stages.preprocess import preprocess
+
+    design = preprocess(
+        DATASET, preprocess=BASE.preprocess, target=BASE.target, folds=FoldSettings(count=3), metric="rmse"
+    )
+    two = BASE.train.model_copy(update={"seeds": 2})
+    fits = train(design, model=BASE.model, train=two, metric="rmse", runtime=on_cpu("fp64"))
+    expected = rmse(design.target[design.folds.scored_rows], fits.seed_oof.mean(0))
+    assert design_score == pytest.approx(expected, rel=1e-7)
+
+
+def test_a_trial_that_diverges_says_why_and_the_others_are_scored():
+    """A rate of 1e37 beside the configuration's own: only the first has a cause, with network and setting."""
+    wild = InMemory(2)
+    wild.study.enqueue_trial({"train.lr": 1e37})
+    searched(wild, space={"train.lr": Range(choice=(0.01, 1e37))})
+    [(_, number, cause)] = wild.of("fail")
+    assert number == 0
+    assert "a learning rate that is too high" in cause
+    assert [event[1] for event in wild.of("complete")] == [1]
+
+
+def test_settings_that_do_not_go_together_end_a_trial_and_not_the_sweep():
+    """A Poisson loss wants a raw target: told as failed with the sentence that training would have given."""
+    space = {"train.loss": Range(choice=("mse", "poisson"))}
+    session = InMemory(3)
+    session.study.enqueue_trial({"train.loss": "mse"})
+    session.study.enqueue_trial({"train.loss": "poisson"})
+    searched(session, space=space)
+    [(_, number, cause)] = session.of("fail")
+    assert number == 1
+    assert "poisson" in cause
+    assert len(session.of("complete")) == 2
+
+
+def test_a_configuration_that_cannot_train_at_all_is_an_error():
+    """Not a sweep full of failures."""
+    base = Setup(BASE.preprocess, BASE.target, BASE.model, BASE.train.model_copy(update={"loss": "poisson"}))
+    with pytest.raises(ConfigError, match="poisson"):
+        searched(InMemory(3), base=base, space={"train.lr": SPACE["train.lr"]})
+
+
+def test_a_pack_holds_whole_trials_where_it_can(monkeypatch):
+    """Seven places and three folds: two trials side by side, so that their folds end together."""
+    found = []
+    real = module.serve
+
+    def serve(supply, like, data, *, watch, slots):
+        found.append(slots)
+        real(supply, like, data, watch=watch, slots=slots)
+
+    monkeypatch.setattr(module, "serve", serve)
+    base = Setup(BASE.preprocess, BASE.target, BASE.model, BASE.train.model_copy(update={"pack_size": 7}))
+    searched(InMemory(2), base=base, space={"train.lr": SPACE["train.lr"]})
+    assert set(found) == {6}

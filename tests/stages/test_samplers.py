@@ -1,0 +1,88 @@
+"""Samplers and pruners by their names: each suggests, is reproducible, and gives up what it should."""
+
+import optuna
+import pytest
+
+from pipeline.settings import Range, Search
+from pipeline.stages.samplers import pruner_of, sampler_of
+from pipeline.stages.spaces import suggested
+
+SPACE = {"train.lr": Range(log=(1e-3, 1e-1)), "model.width": Range(choice=(2, 4, 8))}
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def drawn(name, seed, trials=8):
+    """What a sampler suggests while each trial's loss is its lr."""
+    search = Search(sampler=name, space=SPACE, startup_trials=3)
+    study = optuna.create_study(sampler=sampler_of(search, seed))
+    found = []
+    for _ in range(trials):
+        trial = study.ask()
+        found.append(suggested(trial, SPACE))
+        study.tell(trial, found[-1]["train.lr"])
+    return found
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp", "grid"])
+def test_equal_seeds_suggest_equal_values(name):
+    """And all of them lie in the space."""
+    first = drawn(name, 3)
+    assert first == drawn(name, 3)
+    assert all(1e-3 <= values["train.lr"] <= 1e-1 for values in first)
+
+
+@pytest.mark.parametrize("name", ["tpe", "random"])
+def test_another_seed_suggests_other_values(name):
+    """Two workers with one seed would train the same networks twice."""
+    assert drawn(name, 3) != drawn(name, 4)
+
+
+def test_a_grid_is_tried_point_by_point():
+    """Fifteen points, each once, asked and told without Optuna's own loop."""
+    found = drawn("grid", 0, trials=15)
+    assert len({tuple(values.values()) for values in found}) == 15
+
+
+def given_up(name, worse, better=5, **settings):
+    """After how many reports a trial that is `worse` than five finished ones is given up; None for never."""
+    search = Search(pruner=name, startup_trials=3, warmup_share=0.25, **settings)
+    study = optuna.create_study(pruner=pruner_of(search, epochs=8))
+    for number in range(better):
+        trial = study.ask()
+        for epoch in range(1, 9):
+            trial.report(1.0 + number / 10, epoch)
+        study.tell(trial, 1.0)
+    trial = study.ask()
+    for epoch in range(1, 9):
+        trial.report(worse, epoch)
+        if trial.should_prune():
+            return epoch
+    return None
+
+
+@pytest.mark.parametrize(("name", "worse", "epoch"), [("percentile", 1.15, 2), ("median", 1.25, 2), ("none", 9, None)])
+def test_a_pruner_gives_up_what_is_worse_than_its_share_once_the_warm_up_is_over(name, worse, epoch):
+    """Of five finished trials with losses 1.0 to 1.4 the best quarter ends at 1.1, the better half at 1.2."""
+    assert given_up(name, worse) == epoch
+    assert given_up(name, 0.9) is None
+
+
+def test_nothing_is_given_up_before_enough_trials_have_finished():
+    """Two finished trials say nothing yet."""
+    assert given_up("percentile", 9.0, better=2) is None
+
+
+def test_successive_halving_lets_one_in_three_go_on():
+    """At the first rung: of nine trials in ascending order of loss, only the first goes on."""
+    study = optuna.create_study(pruner=pruner_of(Search(pruner="halving", warmup_share=0.25), epochs=8))
+    ended = []
+    for number in range(9):
+        trial = study.ask()
+        trial.report(float(number), 2)
+        ended.append(trial.should_prune())
+    assert ended[0] is False
+    assert sum(not over for over in ended) == 1

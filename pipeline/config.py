@@ -121,6 +121,11 @@ def with_values(config: Config, values: Mapping[str, object]) -> Config:
     return Config.model_validate(tree)
 
 
+def shown_layers(values: Mapping[str, object]) -> dict[str, object]:
+    """The values, and where there is a width or a depth among them, no explicit `hidden`, which would win over it."""
+    return dict(values) if {"model.width", "model.depth"}.isdisjoint(values) else {"model.hidden": (), **values}
+
+
 def seconds_of(duration: str) -> float:
     """Seconds of a duration such as 90m or 2h; 0 for none."""
     return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]] if duration else 0.0

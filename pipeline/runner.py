@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
-from pipeline.config import value_at, with_values
+from pipeline.config import shown_layers, value_at, with_values
 from pipeline.devices import memory_bytes, room_for_rows
 from pipeline.errors import ArtifactError
 from pipeline.graph import RAW, SEARCH, STAGES, START, Stage, code_of, key_of, key_parts
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.runtime import Runtime, in_this_process
-from pipeline.stages.assignments import shown_layers
 from pipeline.store import Manifest, Store
 from pipeline.weights import read_weights, weights_digest
 from pipeline.words import describe, notice_lines

@@ -104,11 +104,6 @@ def _users_network(candidate: Candidate, design: Design) -> Network:
     return replace(network, custom_tensors=tensors_of(network, load(model.custom)))
 
 
-def shown_layers(values: Mapping[str, object]) -> dict[str, object]:
-    """The values, and where there is a width or a depth among them, no explicit `hidden`, which would win over it."""
-    return dict(values) if {"model.width", "model.depth"}.isdisjoint(values) else {"model.hidden": (), **values}
-
-
 def training_jobs(design: Design, train: Train) -> list[Job]:
     """Every fold, and with `refit` all rows as one more, with every seed."""
     folds = range(design.folds.count + train.refit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from pipeline.stages.assignments import Candidate, shown_layers
+from pipeline.config import shown_layers
+from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import block_starts, build_blocks, data_of
 from pipeline.stages.preprocess import preprocess as prepared
 from pipeline.stages.starts import check_start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from pipeline.config import known_keys, load_config, value_at, with_values
 from pipeline.devices import available_cores, cache_class, resolve_compute
 from pipeline.graph import NOT_IN_KEYS, SEARCH, STAGES, key_of, key_parts
+from pipeline.settings import Search
 from pipeline.storage import heal_journal, open_study
 from pipeline.tables import Compute
 from tests.shell.conftest import CONFIG, Project
+
+if TYPE_CHECKING:
+    import optuna
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = Compute("cpu", 2, "fp32")
@@ -114,16 +119,21 @@ def test_every_stage_of_the_table_exists() -> None:
         assert parameters == {*stage.inputs, *stage.config, *({"runtime"} if stage.computes else ())}
 
 
+def opened(folder: Path) -> optuna.Study:
+    """A study in a journal there."""
+    return open_study(folder, "k" * 64, name="c", search=Search(), epochs=10)
+
+
 def test_a_torn_journal_is_healed_and_its_whole_lines_are_kept(tmp_path: Path) -> None:
     """FAULT 13: without healing, one more line after a torn one makes the study unreadable for ever."""
-    study = open_study(tmp_path, "k" * 64, seed=0)
+    study = opened(tmp_path)
     study.tell(study.ask(), 1.0)
     file = next(tmp_path.glob("*.journal"))
     with file.open("ab") as stream:
         stream.write(b'{"op_code": 4, "worker')
-    again = open_study(tmp_path, "k" * 64, seed=0)
+    again = opened(tmp_path)
     again.tell(again.ask(), 2.0)
-    assert [trial.value for trial in open_study(tmp_path, "k" * 64, seed=0).trials] == [1.0, 2.0]
+    assert [trial.value for trial in opened(tmp_path).trials] == [1.0, 2.0]
     assert next(tmp_path.glob("*.bak")).read_bytes().endswith(b"worker")
     assert not heal_journal(file)
 

@@ -8,7 +8,7 @@ from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, 
 
 from pipeline.engine.sources import Streamed
 from pipeline.runtime import Room, Runtime
-from pipeline.settings import Range, Search, Train
+from pipeline.settings import Preprocess, Range, Search, Target, Train
 from pipeline.stages import limits as limits_module
 from pipeline.stages import plan
 from pipeline.stages.assignments import Candidate, training_jobs
@@ -16,11 +16,13 @@ from pipeline.stages.learners import build_blocks
 from pipeline.stages.limits import CONTEXT, GPU_RESERVE, SHARE_OF_GPU, limits_of, matrix_bytes
 from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
+from pipeline.stages.setups import Setup
 from pipeline.stages.train import train
 from pipeline.tables import Compute, Job
 
 DESIGN = design_of(generated_dataset())
 BASE = Candidate(SMALL_MODEL, SHORT_TRAINING)
+SETUP = Setup(Preprocess(), Target(), SMALL_MODEL, SHORT_TRAINING)
 
 
 def test_the_plan_that_is_told_is_the_one_that_is_trained():
@@ -48,11 +50,11 @@ def test_an_example_of_a_batch_begins_with_the_configuration_as_it_stands():
     """The others lie in the space, and the same ones come again."""
     space = {"train.lr": Range(log=(1e-3, 1e-1)), "model.depth": Range(integer=(1, 3))}
     search = Search(parallel=5, space=space)
-    found = examples(BASE, search)
+    found = examples(SETUP, search)
     assert len(found) == 5
     assert (found[0].train.lr, found[0].model.depth) == (SHORT_TRAINING.lr, SMALL_MODEL.depth)
     assert all(1e-3 <= each.train.lr <= 1e-1 and 1 <= each.model.depth <= 3 for each in found)
-    assert found == examples(BASE, search)
+    assert found == examples(SETUP, search)
 
 
 @pytest.mark.parametrize("precision", ["fp64", "fp32", "bf16"])

@@ -9,7 +9,7 @@ from torch import nn
 from pipeline.settings import Model, Train
 from pipeline.stages.summary import steps_of, summarise
 from pipeline.stages.train import train
-from pipeline.tables import Network, Winner
+from pipeline.tables import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,9 +21,9 @@ NORMED = Network(
 )  # fmt: skip
 
 
-def summary(model=SMALL_MODEL, *, precision="fp32", winner=None, **changes):
+def summary(model=SMALL_MODEL, *, precision="fp32", **changes):
     settings = Train(**(SHORT_TRAINING.model_dump() | changes))
-    return summarise(DESIGN, model=model, train=settings, compute=on_cpu(precision).compute, winner=winner)
+    return summarise(DESIGN, model=model, train=settings, compute=on_cpu(precision).compute)
 
 
 def test_a_network_is_told_step_by_step():
@@ -103,12 +103,6 @@ def test_running_statistics_have_no_gradients_and_moments():
     trained, running = D * 6 + 6 + 6 + 6 + 1, 2 * 6
     assert (found.trained, found.parameters) == (trained, trained + running)
     assert found.training_bytes == 6 * 4 * (5 * trained + 2 * running)
-
-
-def test_a_searchs_winner_is_what_is_summed_up():
-    """Its width replaces the configured one, as in training."""
-    found = summary(winner=Winner({"model.width": 9, "train.batch_size": 5}, 0.1, 3, 20))
-    assert (found.network.hidden, found.batch_size) == ((9,), 5)
 
 
 def test_rows_are_those_of_the_smallest_fold():

@@ -13,13 +13,13 @@ from pipeline.engine.mapped import mapped_rows
 from pipeline.engine.sources import Resident, Streamed
 from pipeline.errors import TrainingError
 from pipeline.runtime import NoCheckpoint, Room
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
-from pipeline.stages.assignments import Candidate, network_of, with_values
+from pipeline.settings import FoldSettings, Preprocess, Target, Train
+from pipeline.stages.assignments import Candidate, network_of
 from pipeline.stages.learners import PRODUCTS, build_blocks, outputs_of
 from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
-from pipeline.tables import Job, Winner
+from pipeline.tables import Job
 from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import score
 from pipeline.tabular.targets import to_target
@@ -31,13 +31,9 @@ DESIGN = design_of(DATASET, metric="log_rmse")
 K, N, T = 3, 30, 8
 
 
-def trained(
-    design=DESIGN, *, precision="fp64", model=SMALL_MODEL, metric="log_rmse", winner=None, runtime=None, **changes
-):
+def trained(design=DESIGN, *, precision="fp64", model=SMALL_MODEL, metric="log_rmse", runtime=None, **changes):
     settings = Train(**(SHORT_TRAINING.model_dump() | changes))
-    return train(
-        design, model=model, train=settings, metric=metric, runtime=runtime or on_cpu(precision), winner=winner
-    )
+    return train(design, model=model, train=settings, metric=metric, runtime=runtime or on_cpu(precision))
 
 
 @pytest.fixture(scope="module")
@@ -305,19 +301,6 @@ def test_a_training_that_diverges_at_its_very_last_step_is_told_too():
 def test_a_healthy_training_has_no_troubles(fits):
     """And nothing to notice."""
     assert (fits.troubles, fits.notices) == ((), ())
-
-
-def test_a_winner_replaces_the_configured_values(fits):
-    """A searched width overrides an explicit `hidden`; a searched lr trains like a configured one."""
-    winner = Winner({"train.lr": 0.05, "model.width": 7}, score=0.1, trial=3, trials=9)
-    found = trained(model=Model(hidden=(3, 3), depth=1, dropout=0.1), winner=winner)
-    expected = trained(model=Model(depth=1, width=7, dropout=0.1), lr=0.05)
-    for name, tensor in expected.weights.items():
-        np.testing.assert_array_equal(found.weights[name], tensor)
-    changed = with_values(Candidate(SMALL_MODEL, SHORT_TRAINING), {"model.dropout": 0.5, "train.epochs": 9})
-    assert changed == Candidate(
-        SMALL_MODEL.model_copy(update={"dropout": 0.5}), SHORT_TRAINING.model_copy(update={"epochs": 9})
-    )
 
 
 def test_progress_reaches_exactly_its_total():

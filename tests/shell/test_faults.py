@@ -214,6 +214,11 @@ def test_predict_names_the_line_of_a_text_among_numbers(project: Project) -> Non
     assert not Path("out.csv").exists()
 
 
+# a job in the background of a script inherits that Ctrl-C is ignored
+IN_THE_FOREGROUND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from pipeline.__main__ import run; sys.exit(run(sys.argv[1:]))"
+)
 SHELL = [sys.executable, "-m", "pipeline"]
 
 
@@ -242,7 +247,7 @@ def test_a_training_stopped_at_any_moment_ends_with_the_same_submission(
     Three times over, each from where the last one was killed, wherever in an epoch, a save or a join that was.
     """
     longer = ["--set", "train.epochs=800", "--set", "train.checkpoint_seconds=0.1"]
-    words = [*SHELL, "train", "tiny", *longer]
+    words = [sys.executable, "-c", IN_THE_FOREGROUND, "train", "tiny", *longer]
     for seconds in (0.31, 0.47, 0.23):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=_environment())
         _wait_for_line(process, "running")

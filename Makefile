@@ -28,7 +28,7 @@ endif
 OPTIONS = $(foreach setting,$(SET),--set $(setting)) $(if $(DEVICE),--device $(DEVICE)) $(if $(FAST),--fast)
 RUN = $(PY) -m pipeline
 # words that a person typed, handed on as one argument whatever they hold
-export MESSAGE TARGET
+export MESSAGE TARGET STORAGE
 
 help:  ## this list
 	@echo "make features train submit     from nothing to a checked submission (reports/$(NAME)/submission.csv)"
@@ -59,7 +59,7 @@ evaluate: setup  ## scores by fold and pooled, beside baselines
 	@$(RUN) evaluate $(NAME) $(OPTIONS)
 
 sweep: setup  ## search hyperparameters (TRIALS=20)
-	@$(RUN) search $(NAME) $(OPTIONS) $(if $(TRIALS),--trials $(TRIALS))
+	@$(RUN) search $(NAME) $(OPTIONS) $(if $(TRIALS),--trials $(TRIALS)) $(if $(STORAGE),--storage "$$STORAGE")
 
 submit: setup  ## write and check reports/NAME/submission.csv; KAGGLE=slug MESSAGE="…" uploads it
 	@$(RUN) submit $(NAME) $(OPTIONS) $(if $(KAGGLE)$(MESSAGE),--kaggle $(KAGGLE)) $(if $(MESSAGE),-m "$$MESSAGE")

@@ -14,6 +14,7 @@ from pipeline.outputs import Publisher
 from pipeline.progress import Bar, say
 from pipeline.reading.folder import find_files, read_tables
 from pipeline.samples import SOLUTION
+from pipeline.storage import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,5 +166,6 @@ def show_config(resolved: Resolved, *, origins: bool) -> None:
         raise ConfigError("nothing is configured")
     for key, origin in resolved.origins.items():
         value = value_at(resolved.config, key)
+        value = shown_url(value) if isinstance(value, str) else value
         line = f"{key} = {json.dumps(value, default=lambda section: section.model_dump(exclude_none=True))}"
         say(f"{line:<60}  # {origin}" if origins else line)

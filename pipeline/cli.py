@@ -35,6 +35,8 @@ SETTING_OF = {  # options that stand for a setting
     "workers": "train.workers",
     "trials": "search.trials",
     "parallel": "search.parallel",
+    "timeout": "search.timeout",
+    "storage": "search.storage",
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
@@ -122,7 +124,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("stage", choices=list(STAGE_COMMANDS), metavar="STAGE", help=", ".join(STAGE_COMMANDS))
     elif name == "search":
         command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
-        command.add_argument("--parallel", type=int, metavar="N", help="trials trained side by side")
+        command.add_argument("--parallel", type=int, metavar="N", help="trials in flight at a time")
+        command.add_argument("--timeout", metavar="TIME", help="ask for no further trial after 90m, 2h, …")
+        command.add_argument("--storage", metavar="URL", help="the study's database, for many machines")
         _add_explain_packs(command)
     elif name == "train":
         _add_explain_packs(command)

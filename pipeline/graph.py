@@ -145,12 +145,10 @@ def key_parts(
         "libraries": libraries,
     }
     if stage.computes:
-        compute_parts: dict[str, object] = {
-            "device": compute.device,
-            "threads": compute.threads,
-            "precision": compute.precision,
-        }
-        if compute.device == "cpu" and stage is not SEARCH:  # a GPU and a study promise no last bits
+        compute_parts: dict[str, object] = {"precision": compute.precision}
+        if stage is not SEARCH:  # processes on other devices may share a study, which promises no last bits
+            compute_parts |= {"device": compute.device, "threads": compute.threads}
+        if compute.device == "cpu" and stage is not SEARCH:  # nor does a GPU
             compute_parts["shares"] = compute.shares
             compute_parts["cache (MiB a thread)"] = compute.cache
         parts["compute"] = compute_parts

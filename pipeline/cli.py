@@ -18,6 +18,8 @@ OTHER_COMMANDS = {
     "init": "draft competitions/NAME.toml from the files in data/raw/NAME/",
     "sample": "fetch the sample competition of that name, or with --kaggle a competition's files",
     "search": "search better hyperparameters; --set train.tuned=true then uses them",
+    "worker": "train trials of a sweep beside the process, or machine, that searches",
+    "runs": "the studies of a competition: how far they are, and their best scores",
     "summary": "the layers that would be trained: shapes, parameters, initialisation, memory",
     "predict": "predict the rows of a CSV file with the trained networks",
     "export": "write the trained weights to a file that train.warm_start can begin with",
@@ -122,12 +124,8 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("--origin", action="store_true", help="say where each value came from")
     elif name == "explain":
         command.add_argument("stage", choices=list(STAGE_COMMANDS), metavar="STAGE", help=", ".join(STAGE_COMMANDS))
-    elif name == "search":
-        command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
-        command.add_argument("--parallel", type=int, metavar="N", help="trials in flight at a time")
-        command.add_argument("--timeout", metavar="TIME", help="ask for no further trial after 90m, 2h, …")
-        command.add_argument("--storage", metavar="URL", help="the study's database, for many machines")
-        _add_explain_packs(command)
+    elif name in ("search", "worker", "runs"):
+        _add_study(name, command)
     elif name == "train":
         _add_explain_packs(command)
     elif name == "predict":
@@ -147,6 +145,17 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument("-m", "--message", default="", help="what Kaggle shows beside the submission")
     elif name == "gc":
         command.add_argument("--keep", type=_natural, default=3, metavar="N", help="artifacts to keep of each stage")
+
+
+def _add_study(name: str, command: argparse.ArgumentParser) -> None:
+    command.add_argument("--storage", metavar="URL", help="the study's database, for many machines")
+    if name == "runs":
+        return
+    command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
+    command.add_argument("--parallel", type=int, metavar="N", help="trials in flight at a time")
+    command.add_argument("--timeout", metavar="TIME", help="ask for no further trial after 90m, 2h, …")
+    if name == "search":
+        _add_explain_packs(command)
 
 
 def _add_explain_packs(command: argparse.ArgumentParser) -> None:

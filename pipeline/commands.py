@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pipeline.cli import Options
 
 CACHE = ".cache"
-WITHOUT_WINNER = {"search", "ingest", "preprocess", "gc", "doctor"}  # what works before a sweep has finished
+OF_STUDIES = {"search", "worker", "runs"}
+WITHOUT_WINNER = OF_STUDIES | {"ingest", "preprocess", "gc", "doctor"}  # what works before a sweep has finished
 
 
 def execute(options: Options) -> None:
@@ -99,10 +100,8 @@ def run_with(runner: Runner, options: Options) -> None:
     """Commands that look at artifacts."""
     if options.command in STAGE_COMMANDS:
         _bring_and_upload(runner, options)
-    elif options.command == "search":
-        from pipeline.sweeping import sweep
-
-        sweep(runner)
+    elif options.command in OF_STUDIES:
+        _with_study(runner, options.command)
     elif options.command == "summary":
         from pipeline.summarising import print_summary
 
@@ -123,6 +122,12 @@ def run_with(runner: Runner, options: Options) -> None:
         explain(runner, options.stage)
     elif options.command == "gc":
         collect_garbage(runner, keep=options.keep)
+
+
+def _with_study(runner: Runner, command: str) -> None:
+    from pipeline import runs, sweeping
+
+    {"search": sweeping.sweep, "worker": sweeping.help_out, "runs": runs.list_runs}[command](runner)
 
 
 def _bring_and_upload(runner: Runner, options: Options) -> None:

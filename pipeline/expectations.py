@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from pipeline.settings import DEVICE, FOLDER, NO_SPACES, REFERENCE, SLUG
+from pipeline.settings import DEVICE, DURATION, FOLDER, NO_SPACES, REFERENCE, SLUG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TEXTS = {
     REFERENCE: "file.py:function or package.module:function, such as competitions/ideas.py:build",
     DEVICE: "auto, cpu, cuda, or cuda:1 for the second GPU",
+    DURATION: "a number of seconds, minutes or hours, such as 30s, 90m or 1.5h",
     SLUG: "letters, digits and hyphens, as in the competition's address on kaggle.com",
     FOLDER: "the name of one folder: letters, digits, _, . and -",
     NO_SPACES: "an address without spaces, such as tcp://10.0.0.5:8786",

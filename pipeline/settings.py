@@ -19,6 +19,7 @@ Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
 
 # what texts look like; expectations.TEXTS says the same in words
 REFERENCE = r"^(.+:[A-Za-z_]\w*)?$"  # of a function of the user's; empty: none
+DURATION = r"^(\d+(\.\d+)?[smh])?$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NO_SPACES = r"^\S*$"
 SLUG = r"^[A-Za-z0-9-]*$"
@@ -384,7 +385,7 @@ class Search(Settings):
 
     trials: int = Field(50, ge=1, description="trials in the study, earlier ones counted in")
     timeout: str = Field(
-        "", pattern=r"^(\d+(\.\d+)?[smh])?$", description="ask for no further trial after this long, such as 90m or 2h"
+        "", pattern=DURATION, description="ask for no further trial after this long, such as 90m or 2h"
     )
     parallel: int = Field(8, ge=1, description="trials in flight: as one ends, the next takes its place")
     seeds: int = Field(1, ge=1, le=1000, description="networks a fold, averaged; a trial is scored by the mean of them")

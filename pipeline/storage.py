@@ -59,6 +59,26 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
     return study
 
 
+def studies(folder: Path, *, name: str, url: str) -> list[optuna.Study | ArtifactError]:
+    """Every study of a competition: in journals there or in a database; in the place of one that is damaged, why."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url:
+        storage = _database(url)
+        names = [found for found in optuna.get_all_study_names(storage) if found.rpartition("-")[0] == name]
+        return [optuna.load_study(study_name=found, storage=storage) for found in sorted(names)]
+    found: list[optuna.Study | ArtifactError] = []
+    for file in sorted(folder.glob("study-*.journal")):
+        key = file.stem.removeprefix("study-")
+        try:
+            storage = _journal(folder, key)
+            found += [optuna.load_study(study_name=own, storage=storage) for own in optuna.get_all_study_names(storage)]
+        except ArtifactError as error:
+            found.append(error)
+    return found
+
+
 def _journal(folder: Path, key: str) -> optuna.storages.BaseStorage:
     """A file beside the models, which several processes of one computer may write."""
     import optuna

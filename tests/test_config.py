@@ -189,7 +189,7 @@ def test_what_was_expected_is_said_in_words_for_people(setting, message):
 
 def test_every_pattern_has_words():
     """A text that does not look as it should is never answered with a regular expression."""
-    fields = [field for model in (Config, Model, Train, Schema) for field in model.model_fields.values()]
+    fields = [field for model in (Config, Model, Train, Schema, Search) for field in model.model_fields.values()]
     patterns = {p for field in fields for own in field.metadata if (p := getattr(own, "pattern", None))}
     assert patterns == set(TEXTS)
 

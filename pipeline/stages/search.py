@@ -33,11 +33,16 @@ def search(quest: Quest, session: Session) -> Winner:
     stays. Raises ConfigError where the configuration itself does not fit the rows, TrainingError when no trial of the
     whole study could be scored.
     """
-    session.begin(as_it_stands(quest.base.values, quest.search.space))
-    Pool(quest, session).run()
+    work(quest, session)
     if not session.trials(TrialState.COMPLETE):
         raise TrainingError(_nothing_finite(session.trials(TrialState.FAIL)))
     return rescored(quest, session)
+
+
+def work(quest: Quest, session: Session) -> None:
+    """Only train trials, until the study has all that it is to have; others may do the same with the same study."""
+    session.begin(as_it_stands(quest.base.values, quest.search.space))
+    Pool(quest, session).run()
 
 
 def examples(base: Setup, search: Search) -> list[Candidate]:

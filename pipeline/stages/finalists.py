@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from pipeline.runtime import compute_always
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
+from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
 from pipeline.tables import Finalist, Job, Winner
 
@@ -69,7 +70,7 @@ class _Again:
         names = {trial.number: f"again {trial.number} {repeat} {self.quest.search.seeds}" for trial in chosen}
         known = {number: self.session.recall(name) for number, name in names.items()}
         scores = {number: float(value) for number, value in known.items() if isinstance(value, float)}
-        fresh, shift = fresh_folds(self.quest.folds, repeat)
+        fresh, shift = fresh_folds(self.quest.folds, repeat, keeps_split=self._keeps_split())
         benches = Benches(self.quest, fresh)
         missing: dict[object, dict[int, Setup]] = {}
         for trial in chosen:
@@ -81,6 +82,11 @@ class _Again:
                 self.session.remember(names[number], score)
                 scores[number] = score
         return scores
+
+    def _keeps_split(self) -> bool:
+        """Weights to begin with have seen the training rows of their own folds: other folds would hold rows of both."""
+        start = self.quest.base.start
+        return start is not None and knows_rows(start, Benches(self.quest, self.quest.folds).design_of(self.quest.base))
 
     def _trained(self, benches: Benches, setups: Mapping[int, Setup], shift: int) -> dict[int, float]:
         """Scores of setups that share a design, trained as one program."""
@@ -107,9 +113,9 @@ class _Again:
         }
 
 
-def fresh_folds(folds: FoldSettings, repeat: int) -> tuple[FoldSettings, int]:
+def fresh_folds(folds: FoldSettings, repeat: int, *, keeps_split: bool = False) -> tuple[FoldSettings, int]:
     """Folds that no search has seen, and what is added to the networks' seeds; the same every time."""
     is_drawn = folds.kind in ("kfold", "stratified", "grouped", "holdout") and folds.shuffle
-    if is_drawn:
+    if is_drawn and not keeps_split:
         return folds.model_copy(update={"seed": (folds.seed + FRESH + repeat) % 2**32}), 0
     return folds, FRESH * (repeat + 1)

@@ -38,9 +38,8 @@ def check_start(weights: Weights | None, design: Design) -> None:
     """Raise ConfigError where beginning with these weights would leak, or where their columns are others."""
     if weights is None:
         return
-    same_rows = weights.data == data_digest(design)
-    same_folds = same_rows and weights.folds == folds_digest(design)
-    if (same_rows or weights.same_file) and not same_folds:
+    same_folds = weights.data == data_digest(design) and weights.folds == folds_digest(design)
+    if knows_rows(weights, design) and not same_folds:
         raise ConfigError(
             f"{_named(weights)}: they were trained on this training data with other folds or other rows of it, so they "
             f"have seen rows that now score them; use the same [folds] and the same rows, or weights of other data"
@@ -49,6 +48,11 @@ def check_start(weights: Weights | None, design: Design) -> None:
         raise ConfigError(
             f"{_named(weights)}: they do not fit, {'; '.join(_other_columns(weights.columns, design.columns))}"
         )
+
+
+def knows_rows(weights: Weights | None, design: Design) -> bool:
+    """Whether the weights were trained on this training data, on whichever rows of it."""
+    return weights is not None and (weights.same_file or weights.data == data_digest(design))
 
 
 def start_of(weights: Weights | None, network: Network, job: Job, *, is_refit: bool) -> tuple[Singles, ...] | None:

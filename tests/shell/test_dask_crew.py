@@ -20,15 +20,16 @@ from pipeline.dask_crew import DaskCrew, UntilStopped, differences
 from pipeline.devices import Places
 from pipeline.errors import ConfigError, TrainingError, WorkerError
 from pipeline.runtime import Part, Runtime
-from pipeline.settings import Search
+from pipeline.settings import FoldSettings, Preprocess, Search, Target
 from pipeline.spreading import open_spread
-from pipeline.stages.assignments import Candidate
 from pipeline.stages.packs import PackWork
-from pipeline.stages.search import Session, search
+from pipeline.stages.search import search
+from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.train import train
 from pipeline.tables import Compute
 from tests.builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset
 from tests.shell.conftest import Project
+from tests.stages.studies import InMemory
 from tests.works import Failing, KillsItsProcess, Sum, UntilTold
 
 COMPUTE = Compute("cpu", 1, "fp32", shares=2)
@@ -75,20 +76,15 @@ def test_training_on_a_cluster_gives_the_same_bits_as_here(spread, one_thread):
     assert [c.valid.tobytes() for c in here.curves] == [c.valid.tobytes() for c in there.curves]
 
 
-def test_a_sweep_on_a_cluster_finds_the_same_winner(spread, one_thread):
-    """Four trials in two batches: the same values and the same scores."""
-    import optuna
-
-    design = design_of(generated_dataset())
+def test_finalists_of_a_sweep_are_scored_again_on_a_cluster_with_the_same_result(spread, one_thread):
+    """Three trials, the best two and the first scored on one fresh split: the same winner, to the bit."""
 
     def swept(**lent):
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
-        base = Candidate(SMALL_MODEL, SHORT_TRAINING)
+        base = Setup(Preprocess(), Target(), SMALL_MODEL, SHORT_TRAINING)
+        options = Search(trials=3, parallel=2, finalists=2, repeats=1)
         runtime = Runtime(COMPUTE, **lent)
-        options = Search(trials=4, parallel=2)
-        winner = search(design, base=base, search=options, metric="rmse", session=Session(study), runtime=runtime)
-        return winner, [trial.value for trial in study.trials]
+        quest = Quest(generated_dataset(), base, options, FoldSettings(count=3), "rmse", runtime)
+        return search(quest, InMemory(3))
 
     assert swept() == swept(spread=spread)
 

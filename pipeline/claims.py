@@ -13,6 +13,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -21,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.errors import StorageError
 from pipeline.heartbeat import Heart, is_alive
-from pipeline.stages.trials import CAUSE
+from pipeline.stages.trials import CAUSE, is_void
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,11 +62,6 @@ class Ears:
 def worker_name() -> str:
     """A name for this process that no other has or will have: computer, process, and something drawn."""
     return f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:8]}"
-
-
-def is_void(trial: FrozenTrial) -> bool:
-    """Whether a trial came to no end and counts for nothing: interrupted, its process dead, or one too many."""
-    return trial.state == TrialState.FAIL and CAUSE not in trial.user_attrs
 
 
 def is_claimed(trial: FrozenTrial) -> bool:
@@ -126,6 +122,9 @@ class Claims:
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
         """A trial with a finite score."""
         self.ears.on_complete(trial.number, score, trained)
+        with suppress(*BURIED):
+            for name, value in trained.losses().items():
+                self._steadily(partial(trial.set_user_attr, name, value))
         self._tell(trial, TrialState.COMPLETE, score)
 
     def fail(self, trial: optuna.Trial, cause: str) -> None:

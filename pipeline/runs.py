@@ -53,5 +53,8 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
     begun = min((trial.datetime_start for trial in trials if trial.datetime_start), default=None)
     when = f"begun {begun:%Y-%m-%d %H:%M}" if begun else "not begun"
     has_winner = winner_file(runner.store(SEARCH).folder, key).exists()
-    notes = [*(["winner kept"] if has_winner else []), *(["of the configuration as it is now"] if key == now else [])]
+    notes = [
+        *(["winner kept"] if has_winner else []),
+        *(["of the configuration as it is now"] if key.partition(".")[0] == now else []),
+    ]
     return f"{key}  {when}  {', '.join(told) or 'no trial'}  {best}{'  (' + '; '.join(notes) + ')' if notes else ''}"

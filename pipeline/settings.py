@@ -389,6 +389,11 @@ class Search(Settings):
     )
     parallel: int = Field(8, ge=1, description="trials in flight: as one ends, the next takes its place")
     seeds: int = Field(1, ge=1, le=1000, description="networks a fold, averaged; a trial is scored by the mean of them")
+    plan: Literal["flat", "guided"] = Field(
+        "flat",
+        description="flat: everything at once; guided: as a person tunes, a few settings at a time, each phase fixing "
+        "what it found",
+    )
     sampler: Literal["tpe", "random", "grid", "qmc", "gp"] = Field(
         "tpe", description="who suggests; grid: every choice and five points of a range"
     )

@@ -30,11 +30,11 @@ def study_file(folder: Path, key: str) -> Path:
     return folder / f"study-{key[:KEY_SHOWN]}.journal"
 
 
-def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int) -> optuna.Study:
+def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int, part: str = "") -> optuna.Study:
     """Open or create the study with this key, with the sampler and the pruner that the configuration names.
 
-    folder: of the journal, where no database is named. name: the competition's. epochs: of its training. Lower scores
-    are better. Raises StorageError for a storage that cannot be opened, ArtifactError for a journal that is none.
+    folder: of the journal, where no database is named. name: the competition's. epochs: of its training. part: of the
+    search, such as a phase of its plan, which has a study of its own in the same storage. Lower scores are better. Raises StorageError for a storage that cannot be opened, ArtifactError for a journal that is none.
     """
     import optuna
 
@@ -45,7 +45,10 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
     storage = _database(url) if url else _journal(folder, key)
     try:
         study = optuna.create_study(
-            study_name=f"{name}-{key[:KEY_SHOWN]}", storage=storage, direction="minimize", load_if_exists=True
+            study_name=f"{name}-{key[:KEY_SHOWN]}{part and '.' + part}",
+            storage=storage,
+            direction="minimize",
+            load_if_exists=True,
         )
         trials = len(study.get_trials(deepcopy=False))
     except (ValueError, KeyError) as error:

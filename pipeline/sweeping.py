@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from pipeline.claims import Claims, Ears, is_claimed
+from pipeline.claims import Claims, Ears
 from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.graph import SEARCH
 from pipeline.progress import say
+from pipeline.stages.guided import guided, work_guided
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, Setup
+from pipeline.stages.spaces import as_it_stands, grid_size
 from pipeline.storage import open_study, save_winner, shown_url, study_file
 from pipeline.trial_lines import TrialTeller, winner_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pipeline.runner import Runner
-    from pipeline.settings import Config
-    from pipeline.tables import Dataset, Weights
+    from pipeline.settings import Config, Search
+    from pipeline.stages.plans import Phase
+    from pipeline.tables import Dataset, Weights, Winner
 
 T = TypeVar("T")
 
 
 def sweep(runner: Runner) -> None:
     """Continue the study of this configuration, score the best of it again, and keep the winner."""
-    winner = _on_the_study(runner, search)
+
+    def find(quest: Quest, studies: _Studies) -> Winner:
+        if quest.search.plan == "guided":
+            return guided(quest, studies.of_phase, studies.teller.found)
+        with studies.of_all() as session:
+            return search(quest, session)
+
+    winner = _on_studies(runner, find)
     file = save_winner(runner.store(SEARCH).folder, runner.key("search"), winner)
     for line in winner_lines(winner, runner.config.metric):
         say(line)
@@ -39,42 +53,76 @@ def sweep(runner: Runner) -> None:
 
 def help_out(runner: Runner) -> None:
     """Train trials of the study until it has as many as asked for; whoever searches finds the winner."""
-    _on_the_study(runner, work)
+
+    def train(quest: Quest, studies: _Studies) -> None:
+        if quest.search.plan == "guided":
+            work_guided(quest, studies.of_phase, studies.teller.found)
+            return
+        with studies.of_all() as session:
+            work(quest, session)
+
+    _on_studies(runner, train)
     again = f"python -m pipeline search {runner.competition.name}"
     say(f"{'worker':<11} {'done':<18} the study has its trials; its winner is found by `{again}`, same settings")
 
 
-def _on_the_study(runner: Runner, do: Callable[[Quest, Claims], T]) -> T:
-    """Do that with the study of this configuration; what is in flight when it is stopped is given back."""
+def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T]) -> T:
+    """Do that with the studies of this configuration."""
     config = runner.config
     runner.bring("ingest")
     dataset = cast("Dataset", runner.value("ingest"))
     key, store = runner.key("search"), runner.store(SEARCH)
-    study = open_study(
-        store.folder, key, name=runner.competition.name, search=config.search, epochs=config.train.epochs
-    )
-    where = shown_url(config.search.storage) or study_file(store.folder, key).name
-    before = [trial for trial in study.get_trials(deepcopy=False) if is_claimed(trial)]
-    say(f"{'search':<11} {f'{len(before)} trials so far':<18} {where}")
     runtime, bar = runner.runtime(store, key, "search", lines=False)
-    teller = TrialTeller(bar, config.search.trials)
-    seconds = seconds_of(config.search.timeout)
-    claims = Claims(
-        study,
-        config.search.trials,
-        Ears(on_told=teller.told, on_wait=teller.waits),
-        until=time.monotonic() + seconds if seconds else float("inf"),
-    )
     quest = Quest(dataset, setup_of(config, runner.start()), config.search, config.folds, config.metric, runtime)
-    with bar, claims.heart():
-        try:
-            return do(quest, claims)
-        except StorageError:
-            raise  # there is nobody to give trials back to
-        except BaseException:
-            with suppress(OSError):  # a full disk: the next process finds them without a master
-                claims.abandon()
-            raise
+    seconds = seconds_of(config.search.timeout)
+    until = time.monotonic() + seconds if seconds else float("inf")
+    with bar:
+        return do(quest, _Studies(runner, quest, TrialTeller(bar, config.search.trials), until))
+
+
+@dataclass(frozen=True, slots=True)
+class _Studies:
+    """Opens the study of a search, or of a phase of its plan; what is in flight when one is stopped is given back."""
+
+    runner: Runner
+    quest: Quest
+    teller: TrialTeller
+    until: float
+
+    def of_all(self) -> AbstractContextManager[Claims]:
+        """The one study of a flat plan."""
+        search = self.quest.search
+        if search.sampler == "grid":
+            stands = as_it_stands(self.quest.base.values, search.space)
+            search = search.model_copy(update={"trials": min(search.trials, grid_size(search.space, stands))})
+        return self._opened(search, "")
+
+    def of_phase(self, phase: Phase, fixed: Mapping[str, object]) -> AbstractContextManager[Claims]:
+        """That of a phase which begins with those values: with others it is another study."""
+        search = self.quest.search.model_copy(
+            update={"space": phase.space, "trials": phase.trials}
+            | ({"sampler": "grid", "pruner": "none"} if phase.is_listed else {})
+        )
+        digest = hashlib.sha256(json.dumps(dict(fixed), sort_keys=True).encode()).hexdigest()
+        return self._opened(search, f"{phase.name.replace(' ', '_')}.{digest[:6]}")
+
+    @contextmanager
+    def _opened(self, search: Search, part: str) -> Iterator[Claims]:
+        key, folder = self.runner.key("search"), self.runner.store(SEARCH).folder
+        name, epochs = self.runner.competition.name, self.quest.base.train.epochs
+        study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
+        self.teller.opens(study, shown_url(search.storage) or study_file(folder, key).name, part.partition(".")[0])
+        ears = Ears(on_told=self.teller.told, on_wait=self.teller.waits)
+        claims = Claims(study, search.trials, ears, until=self.until)
+        with claims.heart():
+            try:
+                yield claims
+            except StorageError:
+                raise  # there is nobody to give trials back to
+            except BaseException:
+                with suppress(OSError):  # a full disk: the next process finds them without a master
+                    claims.abandon()
+                raise
 
 
 def setup_of(config: Config, start: Weights | None = None) -> Setup:

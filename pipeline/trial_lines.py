@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
+from pipeline.claims import is_claimed
 from pipeline.stages.trials import CAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from pipeline.progress import Bar
+    from pipeline.stages.plans import Phase
     from pipeline.tables import Winner
 
 
@@ -25,10 +28,9 @@ def winner_lines(winner: Winner, metric: str) -> Iterator[str]:
         yield f"{'search':<11} {trials:<18} the best of them again, on folds that did not choose them:"
     for one in sorted(winner.finalists, key=lambda one: one.fresh):
         again = " ".join(f"{score:.5f}" for score in one.again)
-        note = "  (the configuration as it stands)" if one.trial == 0 else ""
-        trial = f"trial {one.trial}"
-        yield f"{'':<11} {trial:<18} {metric} {one.fresh:.5f} ({again}), in the search {one.score:.5f}{note}"
-    yield f"{'search':<11} {f'winner: trial {winner.trial}':<18} {_score_told(winner, metric)}"
+        note = "  (the configuration as it stands)" if one.stands else ""
+        yield f"{'':<11} {one.name:<18} {metric} {one.fresh:.5f} ({again}), in the search {one.score:.5f}{note}"
+    yield f"{'search':<11} {f'winner: {winner.name}':<18} {_score_told(winner, metric)}"
     for setting, value in winner.values.items():
         yield f"{'':<11} {setting} = {value}"
 
@@ -51,6 +53,15 @@ class TrialTeller:
         self._counts = {TrialState.COMPLETE: 0, TrialState.PRUNED: 0, TrialState.FAIL: 0}
         self._best: float | None = None
         self._waiting = ""
+
+    def opens(self, study: Study, where: str, phase: str) -> None:
+        """A study is begun or continued: that of the search, or of a phase of its plan."""
+        before = sum(map(is_claimed, study.get_trials(deepcopy=False)))
+        self._bar.say(f"{'search':<11} {f'{before} trials so far':<18} {phase.replace('_', ' ') or where}")
+
+    def found(self, phase: Phase, words: str) -> None:
+        """What a phase of the plan has found."""
+        self._bar.say(f"{'':<11} {phase.name:<18} {words}")
 
     def told(self, trial: FrozenTrial) -> None:
         """A trial has ended."""

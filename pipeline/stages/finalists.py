@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from optuna.trial import TrialState
 
 from pipeline.runtime import compute_always
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
 from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
-from pipeline.tables import Finalist, Job, Winner
+from pipeline.tables import Finalist, Job, Standing, Winner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from optuna.trial import FrozenTrial
 
     from pipeline.settings import FoldSettings
     from pipeline.stages.setups import Quest, Setup
@@ -26,31 +24,31 @@ if TYPE_CHECKING:
 FRESH = 1_000_003  # added to a seed: that of a split, or of the networks, which no search has used
 
 
-def rescored(quest: Quest, session: Session) -> Winner:
-    """The winner among the best `search.finalists` trials and the first, by its score on fresh splits.
+def rescored(quest: Quest, session: Session, standings: Sequence[Standing]) -> Winner:
+    """The winner among the best `search.finalists` trials and the configuration as it stands, by fresh splits.
 
     Where the kind of folds knows but one split, fresh seeds take the place of fresh folds. With no finalists the best
-    trial wins by the score that chose it.
+    trial wins by the score that chose it. Scores are remembered by the session, so that none is computed twice.
     """
     search = quest.search
-    complete = session.trials(TrialState.COMPLETE)
-    order = sorted(complete, key=lambda trial: (trial.value, trial.number))
+    order = sorted(standings, key=lambda one: one.score)  # the earlier first among equals
     chosen = order[: search.finalists]
-    if search.finalists and (stands := [trial for trial in complete if trial.number == 0]) and stands[0] not in chosen:
-        chosen = [*chosen, *stands]
+    if search.finalists:
+        chosen += [one for one in order if one.stands and one not in chosen]
     again = _Again(quest, session).scores(chosen)
     finalists = tuple(
-        Finalist(trial.number, dict(trial.params), float(trial.value or 0.0), own)
-        for trial, own in zip(chosen, again, strict=True)
+        Finalist(one.trial, dict(one.values), one.score, own, phase=one.phase, stands=one.stands)
+        for one, own in zip(chosen, again, strict=True)
     )
-    best = min(finalists, key=lambda one: (one.fresh, one.trial), default=None)
-    winner = next(trial for trial in order if best is None or trial.number == best.trial)
+    best = min(range(len(chosen)), key=lambda place: finalists[place].fresh, default=0)
+    winner = (chosen or order)[best]
     return Winner(
-        values=dict(winner.params),
-        score=float(winner.value or 0.0),
-        trial=winner.number,
-        trials=len(complete),
+        values=dict(winner.values),
+        score=winner.score,
+        trial=winner.trial,
+        trials=len(standings),
         finalists=finalists,
+        phase=winner.phase,
     )
 
 
@@ -61,26 +59,26 @@ class _Again:
     quest: Quest
     session: Session
 
-    def scores(self, chosen: Sequence[FrozenTrial]) -> list[tuple[float, ...]]:
+    def scores(self, chosen: Sequence[Standing]) -> list[tuple[float, ...]]:
         """A score for every repeat of every finalist: all on the same rows, with the same seeds."""
-        by_repeat = [self._on_split(chosen, repeat) for repeat in range(self.quest.search.repeats)]
-        return [tuple(scores[trial.number] for scores in by_repeat) for trial in chosen]
+        setups = [self.quest.base.with_values(one.values) for one in chosen]
+        by_repeat = [self._on_split(setups, repeat) for repeat in range(self.quest.search.repeats)]
+        return [tuple(scores[place] for scores in by_repeat) for place in range(len(chosen))]
 
-    def _on_split(self, chosen: Sequence[FrozenTrial], repeat: int) -> dict[int, float]:
-        names = {trial.number: f"again {trial.number} {repeat} {self.quest.search.seeds}" for trial in chosen}
-        known = {number: self.session.recall(name) for number, name in names.items()}
-        scores = {number: float(value) for number, value in known.items() if isinstance(value, float)}
+    def _on_split(self, setups: Sequence[Setup], repeat: int) -> dict[int, float]:
+        names = [f"again {digest_of(setup)} {repeat} {self.quest.search.seeds}" for setup in setups]
+        known = {place: self.session.recall(name) for place, name in enumerate(names)}
+        scores = {place: float(value) for place, value in known.items() if isinstance(value, float)}
         fresh, shift = fresh_folds(self.quest.folds, repeat, keeps_split=self._keeps_split())
         benches = Benches(self.quest, fresh)
         missing: dict[object, dict[int, Setup]] = {}
-        for trial in chosen:
-            if trial.number not in scores:
-                setup = self.quest.base.with_values(trial.params)
-                missing.setdefault(benches.key_of(setup), {})[trial.number] = setup
-        for setups in missing.values():
-            for number, score in self._trained(benches, setups, shift).items():
-                self.session.remember(names[number], score)
-                scores[number] = score
+        for place, setup in enumerate(setups):
+            if place not in scores:
+                missing.setdefault(benches.key_of(setup), {})[place] = setup
+        for own in missing.values():
+            for place, score in self._trained(benches, own, shift).items():
+                self.session.remember(names[place], score)
+                scores[place] = score
         return scores
 
     def _keeps_split(self) -> bool:
@@ -111,6 +109,11 @@ class _Again:
             number: Trained(setup, bench, jobs[i : i + each], fitted[i : i + each]).score(self.quest.metric)
             for i, (number, setup) in zip(range(0, len(jobs), each), setups.items(), strict=True)
         }
+
+
+def digest_of(setup: Setup) -> str:
+    """A short name for the values of a setup."""
+    return hashlib.sha256(json.dumps(setup.values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def fresh_folds(folds: FoldSettings, repeat: int, *, keeps_split: bool = False) -> tuple[FoldSettings, int]:

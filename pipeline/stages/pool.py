@@ -121,7 +121,9 @@ class _Company:
 
     def train(self) -> None:
         """Until no trial that fits is left."""
-        watch = Watch(self._judge, prune=self._given_up)
+        # a guided plan asks whether the network overfits: its training rows are scored at the first and the last epoch
+        points = 2 if self.pool.quest.search.plan == "guided" else 0
+        watch = Watch(self._judge, train_curve_points=points, prune=self._given_up)
         with products_in(self.pool.quest.runtime.compute.precision):
             serve(self, self.like, self.bench.data, watch=watch, slots=self.slots)
 

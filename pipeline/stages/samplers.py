@@ -2,33 +2,88 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
-from optuna.samplers import GPSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from pipeline.stages.spaces import grid
+from pipeline.stages.trials import is_void
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
+    from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial
 
-    from pipeline.settings import Search
+    from pipeline.settings import Range, Search
 
+POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
 HALVING_FACTOR = 3  # one in three goes on from each rung of successive halving
 
 
-class _Grid(GridSampler):
-    """Optuna's, which ends `optimize` when every point was tried; there is none where trials are asked for and told."""
+class Grid(BaseSampler):
+    """Every point once, whoever asks. Optuna's own counts points by process, and those of queued trials not at all.
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Nothing: whoever asks looks at `is_exhausted`."""
+    seed: of the order, the same for all processes of a study.
+    """
+
+    def __init__(self, space: Mapping[str, Range], seed: int) -> None:
+        points = grid(space)
+        order = np.random.default_rng(seed).permutation(math.prod(map(len, points.values())))
+        every = [dict(zip(points, values, strict=True)) for values in product(*points.values())]
+        self.points = [every[place] for place in order]
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Give the trial a point, unless its values are queued; of two that took the same, the later takes another."""
+        if QUEUED in trial.system_attrs:
+            return
+        storage = study._storage  # noqa: SLF001 - as Optuna's own samplers keep what they chose
+        while True:
+            others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+            taken = {self._place(other) for other in others if not is_void(other)}
+            free = [place for place in range(len(self.points)) if place not in taken]
+            place = free[0] if free else trial.number % len(self.points)
+            storage.set_trial_system_attr(trial._trial_id, POINT, place)  # noqa: SLF001
+            earlier = study.get_trials(deepcopy=False)[: trial.number]
+            if not free or all(self._place(other) != place for other in earlier):
+                return
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """None: values follow from the point."""
+        return {}
+
+    def sample_relative(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,  # noqa: ARG002
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
+    ) -> dict[str, object]:
+        """None."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,  # noqa: ARG002
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,  # noqa: ARG002
+    ) -> object:
+        """That of the trial's point; of a queued trial without that value, any."""
+        return self.points[trial.system_attrs.get(POINT, 0)][param_name]
+
+    def _place(self, trial: FrozenTrial) -> int | None:
+        if POINT in trial.system_attrs:
+            return int(trial.system_attrs[POINT])
+        values = trial.system_attrs.get(QUEUED, {})
+        return self.points.index(values) if values in self.points else None
 
 
 def sampler_of(search: Search, seed: int) -> BaseSampler:
@@ -38,7 +93,7 @@ def sampler_of(search: Search, seed: int) -> BaseSampler:
         if search.sampler == "random":
             return RandomSampler(seed=seed)
         if search.sampler == "grid":
-            return _Grid(grid(search.space), seed=seed)
+            return Grid(search.space, search.seed)
         if search.sampler == "qmc":
             # workers draw from one scrambled sequence: its numbers are given out by the study
             return QMCSampler(seed=search.seed, scramble=True, warn_independent_sampling=False)

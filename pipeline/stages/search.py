@@ -13,9 +13,12 @@ from pipeline.errors import TrainingError
 from pipeline.stages.finalists import rescored
 from pipeline.stages.pool import Pool
 from pipeline.stages.spaces import as_it_stands, suggested
-from pipeline.stages.trials import CAUSE
+from pipeline.stages.trials import CAUSE, TRAIN, VALID
+from pipeline.tables import Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import optuna
 
     from pipeline.settings import Search
@@ -35,8 +38,8 @@ def search(quest: Quest, session: Session) -> Winner:
     """
     work(quest, session)
     if not session.trials(TrialState.COMPLETE):
-        raise TrainingError(_nothing_finite(session.trials(TrialState.FAIL)))
-    return rescored(quest, session)
+        raise TrainingError(nothing_finite(session.trials(TrialState.FAIL)))
+    return rescored(quest, session, standings_of(quest, session.trials(TrialState.COMPLETE)))
 
 
 def work(quest: Quest, session: Session) -> None:
@@ -53,7 +56,25 @@ def examples(base: Setup, search: Search) -> list[Candidate]:
     return [base.with_values(values).candidate for values in asked]
 
 
-def _nothing_finite(failed: list[optuna.trial.FrozenTrial]) -> str:
+def standings_of(quest: Quest, complete: Sequence[optuna.trial.FrozenTrial]) -> list[Standing]:
+    """Trials with a score, as plain values; the first with the values of the configuration is that as it stands."""
+    wanted = as_it_stands(quest.base.values, quest.search.space).items()
+    stands = next((trial.number for trial in complete if wanted <= trial.params.items()), None)
+    return [
+        Standing(
+            trial.number,
+            dict(trial.params),
+            float(trial.value or 0.0),
+            stands=trial.number == stands,
+            train=trial.user_attrs.get(TRAIN),
+            valid=trial.user_attrs.get(VALID),
+        )
+        for trial in complete
+    ]
+
+
+def nothing_finite(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
+    """That no trial has a score, and the cause that most had."""
     causes = Counter(cause for trial in failed if (cause := trial.user_attrs.get(CAUSE)))
     told = "".join(f"; it looks like {cause}" for cause, _ in causes.most_common(1))
     return f"no trial of the sweep had a finite loss; lower the upper end of search.space train.lr{told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,13 @@ def grid(space: Mapping[str, Range]) -> dict[str, list[float | int | str]]:
         elif dimension.uniform is not None:
             points[key] = _within(np.linspace(*dimension.uniform, GRID_POINTS).tolist(), dimension.uniform)
     return points
+
+
+def grid_size(space: Mapping[str, Range], stands: Values) -> int:
+    """How many trials try all of a grid, and the configuration as it stands where that is none of its points."""
+    points = grid(space)
+    is_point = all(key in stands and stands[key] in values for key, values in points.items())
+    return math.prod(map(len, points.values())) + (not is_point)
 
 
 def _within(points: list[float], ends: tuple[float, float]) -> list[float | int | str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from optuna.trial import TrialState
 
 from pipeline.stages.assignments import network_of
 from pipeline.stages.failures import failed, short
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import optuna
-    from optuna.trial import TrialState
 
     from pipeline.engine.fit import Fitted
     from pipeline.stages.setups import Bench, Setup
     from pipeline.tables import Floats, Job
 
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
+TRAIN, VALID = "train loss", "valid loss"  # of a trial with a score: means over its networks, where somebody looked
 REPORTS = 20  # of a training, evenly spaced: each is written to the study's storage
 
 
@@ -57,6 +58,14 @@ class Trained:
         design, predicted = self.bench.design, self.held_out()
         value = loss(metric, design.target[design.folds.scored_rows], predicted)
         return value if np.isfinite(value) else float("inf")
+
+    def losses(self) -> dict[str, float]:
+        """Mean losses of the networks on the rows they learned from and on others; empty if nobody looked."""
+        train = [result.curve.train[np.isfinite(result.curve.train)] for result in self.fitted]
+        if not all(map(len, train)):
+            return {}
+        valid = [float(np.nanmin(result.curve.valid)) for result in self.fitted]
+        return {TRAIN: float(np.mean([own[-1] for own in train])), VALID: float(np.mean(valid))}
 
     def cause(self) -> str:
         """Why there is no score: the first failed network's cause, else the weights of a very last step."""
@@ -137,6 +146,11 @@ class Curves:
             self.known += 1
             self.losses.pop(self.known, None)
             yield self.known, float(np.mean(list(values.values())))
+
+
+def is_void(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial came to no end and counts for nothing: interrupted, its process dead, or one too many."""
+    return trial.state == TrialState.FAIL and CAUSE not in trial.user_attrs
 
 
 def is_reported(epoch: int, epochs: int) -> bool:

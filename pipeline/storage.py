@@ -34,7 +34,8 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
     """Open or create the study with this key, with the sampler and the pruner that the configuration names.
 
     folder: of the journal, where no database is named. name: the competition's. epochs: of its training. part: of the
-    search, such as a phase of its plan, which has a study of its own in the same storage. Lower scores are better. Raises StorageError for a storage that cannot be opened, ArtifactError for a journal that is none.
+    search, such as a phase of its plan, which has a study of its own in the same storage. Lower scores are better.
+    Raises StorageError for a storage that cannot be opened, ArtifactError for a journal that is none.
     """
     import optuna
 

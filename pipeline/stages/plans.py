@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.settings import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Search
     from pipeline.stages.setups import Setup

@@ -93,3 +93,34 @@ def test_two_searches_at_once_share_one_study(project: Project) -> None:
     assert [process.returncode for process in both] == [0, 0]
     told = [line.split()[1] for out in outs for line in out.splitlines() if line.startswith("trial ")]
     assert len(told) == len(set(told)) == 10
+
+
+def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(project: Project) -> None:
+    """A study for each phase in one file; a second search trains nothing; `runs` lists the phases."""
+    plan = (*QUICK, "--set", "search.plan=guided")
+    out = project.must("search", "--trials", "36", *plan)
+    assert sum(line.startswith("trial ") for line in out.splitlines()) == 36
+    assert "learning rate" in out
+    assert "regularisation" in out
+    again = project.must("search", "--trials", "36", *plan)
+    assert not any(line.startswith("trial ") for line in again.splitlines())
+    assert len(list(project.models.glob("study-*.journal"))) == 1
+    kept = json.loads(next(project.models.glob("winner-*.json")).read_text())
+    assert len(kept["findings"]) >= 9
+    assert len([line for line in project.must("runs", *plan).splitlines() if "as it is now" in line]) >= 9
+    assert "train       computed" in project.must("train", "--set", "train.tuned=true", *plan)
+
+
+def test_a_guided_sweep_with_too_few_trials_says_how_many_would_do(project: Project) -> None:
+    """Before anything is trained."""
+    code, _, err = project.run("search", "--trials", "4", "--set", "search.plan=guided")
+    assert code == 2
+    assert "wants at least" in err
+    assert "--trials" in err
+
+
+def test_a_grid_ends_when_every_point_was_tried(project: Project) -> None:
+    """Four points asked for fifty times are four trials, the configuration as it stands among them."""
+    space = """search.space={"model.depth" = {choice = [1, 2]}, "train.batch_size" = {choice = [32, 64]}}"""
+    out = project.must("search", "--trials", "50", "--set", "search.sampler=grid", "--set", space, *QUICK)
+    assert sum(line.startswith("trial ") for line in out.splitlines()) == 4

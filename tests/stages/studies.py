@@ -47,6 +47,8 @@ class InMemory:
 
     def complete(self, trial, score, trained):
         self.events.append(("complete", trial.number, score, trained))
+        for name, value in trained.losses().items():
+            trial.set_user_attr(name, value)
         self.study.tell(trial, score)
 
     def fail(self, trial, cause):

@@ -86,3 +86,36 @@ def test_successive_halving_lets_one_in_three_go_on():
         ended.append(trial.should_prune())
     assert ended[0] is False
     assert sum(not over for over in ended) == 1
+
+
+def test_processes_share_a_grid_whatever_their_seeds_and_whoever_dies():
+    """Points in flight, queued and finished are taken; those of a trial that came to no end are free again."""
+    search = Search(sampler="grid", space={"model.width": Range(choice=(2, 4, 8, 16))})
+    study = optuna.create_study()
+    study.enqueue_trial({"model.width": 8})
+    found = []
+    for seed in range(3):
+        study.sampler = sampler_of(search, seed)
+        trial = study.ask()
+        found.append(suggested(trial, search.space)["model.width"])
+        if seed == 1:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)  # without a cause: interrupted
+    assert found[0] == 8
+    assert found[1] == found[2], "the interrupted point is tried again"
+    rest = [suggested(study.ask(), search.space)["model.width"] for _ in range(2)]
+    assert sorted([8, found[2], *rest]) == [2, 4, 8, 16]
+
+
+def test_of_two_processes_that_take_one_point_the_later_trial_takes_another(monkeypatch):
+    """Both look before either has written: whoever has the higher number looks again."""
+    search = Search(sampler="grid", space={"model.width": Range(choice=(2, 4, 8, 16))})
+    study = optuna.create_study(sampler=sampler_of(search, 0))
+    first, real, looks = study.ask(), study.get_trials, []
+
+    def late(*arguments, **options):
+        looks.append(1)
+        return [] if len(looks) == 1 else real(*arguments, **options)
+
+    monkeypatch.setattr(study, "get_trials", late)
+    second = study.ask()
+    assert suggested(first, search.space) != suggested(second, search.space)

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from pipeline.settings import Range
-from pipeline.stages.spaces import as_it_stands, grid, suggested
+from pipeline.stages.spaces import as_it_stands, grid, grid_size, suggested
 
 SPACE = {
     "train.lr": Range(log=(1e-3, 1e-1)),
@@ -38,3 +38,11 @@ def test_a_grid_has_every_choice_every_integer_and_the_ends_of_a_range():
     assert points["model.dropout"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert points["train.lr"] == pytest.approx([1e-3, 10**-2.5, 1e-2, 10**-1.5, 1e-1])
     assert (points["train.lr"][0], points["train.lr"][-1]) == (1e-3, 1e-1)
+
+
+def test_the_size_of_a_grid_counts_the_configuration_where_it_is_no_point():
+    """Three widths and five dropouts, one of which is 0.2 or is not."""
+    space = {"model.width": Range(choice=(2, 4, 8)), "model.dropout": Range(uniform=(0.0, 0.4))}
+    assert grid_size(space, {"model.width": 4, "model.dropout": 0.2}) == 15
+    assert grid_size(space, {"model.width": 4, "model.dropout": 0.21}) == 16
+    assert grid_size(space, {"model.width": 4}) == 16

@@ -10,6 +10,7 @@ from pipeline.claims import Claims, Ears, is_claimed
 from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.graph import SEARCH
+from pipeline.keeping import Keeping
 from pipeline.progress import say
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, Setup
@@ -59,16 +60,18 @@ def _on_the_study(runner: Runner, do: Callable[[Quest, Claims], T]) -> T:
     runtime, bar = runner.runtime(store, key, "search", lines=False)
     teller = TrialTeller(bar, config.search.trials)
     seconds = seconds_of(config.search.timeout)
+    keeping = Keeping(store, key, config.search, runner.compute, bar.say)
     claims = Claims(
         study,
         config.search.trials,
-        Ears(on_told=teller.told, on_wait=teller.waits),
+        keeping.beside(Ears(on_told=teller.told, on_wait=teller.waits)),
         until=time.monotonic() + seconds if seconds else float("inf"),
     )
     quest = Quest(dataset, setup_of(config, runner.start()), config.search, config.folds, config.metric, runtime)
     with bar, claims.heart():
         try:
-            return do(quest, claims)
+            with keeping.during(claims):
+                return do(quest, claims)
         except StorageError:
             raise  # there is nobody to give trials back to
         except BaseException:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.dimensions import faults_of_space, fitting_space
 from pipeline.errors import ConfigError
 from pipeline.expectations import expected
 from pipeline.recipes import FAST, RECIPES
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ENVIRONMENT_PREFIX = "PIPELINE_"
-SEARCHED = ("model.", "train.", "preprocess.", "target.")
-# where and how often a candidate is trained, not what it is
-NOT_SEARCHED = {
-    f"train.{key}"
-    for key in (
-        *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
-        *("checkpoint_seconds", "engine", "workers", "scheduler", "device_memory"),
-        *("custom_loss", "warm_start"),
-    )
-} | {"model.custom", "model.options"}
 ALIASES = {"schema": "roles"}
 # keys that hold a table of their own, whose names are the user's: columns, or dotted keys
 TABLES = {"search.space", "schema.ordinal", "schema.dates", "schema.missing_in", "model.options"}
@@ -209,8 +200,12 @@ def _validated(given: Mapping[str, tuple[object, str]]) -> tuple[Resolved, list[
         wrong = {key for fault in error.errors() for key in _keys_of(fault, given)}
         given = {key: value for key, value in given.items() if key not in wrong}
         config = Config.model_validate(_tree(given))
-    else:
-        faults += _unknown_dimensions(config, given, known)
+    origin = given.get("search.space", (None, "default"))[1]
+    if origin.startswith("recipe "):
+        search = config.search.model_copy(update={"space": fitting_space(config)})
+        config = config.model_copy(update={"search": search})
+    elif not faults:
+        faults += [f"{origin}: {fault}" for fault in faults_of_space(config, known)]
     origins = {key: given[key][1] if key in given else "default" for key in known}
     return Resolved(config, origins), faults
 
@@ -255,33 +250,3 @@ def _keys_of(fault: Mapping[str, object], given: Mapping[str, tuple[object, str]
 def _location(fault: Mapping[str, object]) -> list[str]:
     location = fault["loc"]
     return [str(part) for part in location] if isinstance(location, tuple) else []
-
-
-def _unknown_dimensions(config: Config, given: Mapping[str, tuple[object, str]], known: Sequence[str]) -> list[str]:
-    origin = given.get("search.space", (None, "default"))[1]
-    searchable = [key for key in known if key.startswith(SEARCHED) and key not in NOT_SEARCHED]
-    faults = []
-    for key in config.search.space:
-        if key not in searchable:
-            near = difflib.get_close_matches(key, searchable, n=1, cutoff=0.5)
-            remedy = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else "a search varies keys of [model], [train], [preprocess] and [target]"
-            )
-            faults.append(f"{origin}: search.space has an unknown key {key!r}; {remedy}")
-        else:
-            faults += [f"{origin}: search.space {key}: {fault}" for fault in _forbidden_values(config, key)]
-    return faults
-
-
-def _forbidden_values(config: Config, key: str) -> Iterator[str]:
-    """Ends of a range, or choices, that the setting itself would refuse."""
-    section, leaf = key.split(".")
-    own: BaseModel = getattr(config, section)
-    dimension = config.search.space[key]
-    for value in dimension.choice or dimension.integer or dimension.uniform or dimension.log or ():
-        try:
-            type(own).model_validate(own.model_dump() | {leaf: value})
-        except ValidationError as error:
-            yield f"{value!r}: {expected(error.errors()[0])}"

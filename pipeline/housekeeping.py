@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.checkpoints import PARTS
 from pipeline.graph import STAGES
+from pipeline.kept import KEPT
 from pipeline.outputs import Publisher
 from pipeline.progress import say
 from pipeline.store import KEY_SHOWN, SET_ASIDE, Manifest
@@ -74,7 +75,10 @@ def _reasons(runner: Runner, name: str) -> Iterator[str]:
 
 
 def collect_garbage(runner: Runner, *, keep: int) -> None:
-    """Delete artifacts beyond the newest `keep` of each stage, unless a published file was made from them."""
+    """Delete artifacts beyond the newest `keep` of each stage, unless a published file was made from them.
+
+    Of predictions that sweeps kept, those of the study of the configuration as it is stay.
+    """
     referred = _referred(runner)
     referred |= {runner.key(name) for name in STAGES}
     freed = removed = 0
@@ -84,14 +88,21 @@ def collect_garbage(runner: Runner, *, keep: int) -> None:
         for manifest in sorted(store.manifests(), key=lambda m: m.created, reverse=True):
             by_stage.setdefault(manifest.stage, []).append(manifest)
         for stage, manifests in by_stage.items():
-            for manifest in manifests[keep:] if stage != PARTS else manifests:
-                if manifest.key not in referred and not (stage == PARTS and _is_young(manifest)):
+            for manifest in manifests[keep:] if stage not in (PARTS, KEPT) else manifests:
+                if manifest.key not in referred and not _is_wanted(manifest, runner):
                     freed += manifest.size
                     removed += 1
                     store.remove(manifest)
         removed += store.sweep_orphans()
         shutil.rmtree(store.folder / SET_ASIDE, ignore_errors=True)
     say(f"{'gc':<11} removed {removed} artifacts, freed {freed / 1e6:.1f} MB")
+
+
+def _is_wanted(manifest: Manifest, runner: Runner) -> bool:
+    """Whether it belongs to what goes on: a training that was interrupted, the study of the configuration as it is."""
+    if manifest.stage == KEPT:
+        return manifest.parts.get("of") == runner.key("search")
+    return manifest.stage == PARTS and _is_young(manifest)
 
 
 def _is_young(manifest: Manifest) -> bool:

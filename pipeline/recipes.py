@@ -1,4 +1,7 @@
-"""Named sets of defaults. A recipe overrides the classes' defaults; the file, environment and --set override it."""
+"""Named sets of defaults. A recipe overrides the classes' defaults; the file, environment and --set override it.
+
+Each has a space to search, which holds its own values; `dimensions.fitting_space` fits it to what else is set.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,29 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
         "train.epochs": 100,
         "train.restore_best": False,
         "train.refit": True,
+        # the choices of weight decay hold none at all, which no range in the logarithm can
+        "search.space": {
+            "train.lr": {"log": (0.5, 50.0)},
+            "train.weight_decay": {"choice": (0.0, 0.1, 1.0, 10.0)},
+            "train.epochs": {"choice": (50, 100, 200)},
+            "train.batch_size": {"choice": (32, 64, 128)},
+            "preprocess.scaler": {"choice": ("zscore", "robust", "quantile_normal")},
+        },
     },
     # two hidden layers, decoupled weight decay, dropout, one cycle, best epoch, a bag of seeds
     "classic": {
         "preprocess.min_frequency": 5,
         "model.activation": "silu",
         "train.seeds": 5,
+        "search.space": {
+            "train.lr": {"log": (5e-4, 2e-2)},
+            "train.weight_decay": {"log": (1e-2, 1.0)},
+            "model.width": {"choice": (64, 128, 256)},
+            "model.depth": {"choice": (1, 2, 3)},
+            "model.dropout": {"uniform": (0.0, 0.5)},
+            "model.activation": {"choice": ("relu", "silu", "gelu")},
+            "preprocess.scaler": {"choice": ("zscore", "robust", "quantile_normal")},
+        },
     },
 }
 # `--fast`: does it run at all?

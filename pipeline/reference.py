@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
 
-from pipeline.config import NOT_SEARCHED
+from pipeline.dimensions import NOT_SEARCHED
 from pipeline.files import write_atomically
 from pipeline.recipes import FAST, RECIPES
 from pipeline.settings import Config
@@ -47,7 +47,10 @@ RANGES = """\
 ## A search range
 
 `[search.space]` maps a dotted key of `[model]`, `[train]`, `[preprocess]` or `[target]` to exactly one of `log`,
-`uniform`, `integer` and `choice`. A space in a file replaces the default one as a whole.
+`uniform`, `integer` and `choice`. A space of yours replaces the recipe's as a whole, also if it names but one key. The
+recipe's own is made to hold your configuration, which is the first trial: ranges are widened and choices added, and
+what does nothing beside your other settings, or is forbidden by them, is left out.
+`config show NAME --origin` says what holds.
 
 ```toml
 [search.space]
@@ -57,7 +60,8 @@ RANGES = """\
 "model.activation" = {choice = ["relu", "silu"]} # one of these
 ```
 
-Ends and choices have to be values that the key itself takes. Never searched, for they say where and how often a network
+Ends and choices have to be values that the key itself takes: whole numbers want `integer` or `choice`, texts and true
+or false want `choice`, lists are not searched. Never searched, for they say where and how often a network
 is trained and not what it is, or lead to files of yours:
 """
 

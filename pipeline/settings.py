@@ -11,10 +11,18 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _as_choices(value: object) -> object:
+    if isinstance(value, list | tuple):
+        allowed = [one for one in value if isinstance(one, bool | int | float | str)]
+        if not value or len(allowed) < len(value):
+            raise ValueError(f"choices are one or more numbers, texts, or true and false, found {list(value)}")
+    return _as_tuple(value)
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_as_tuple)]
 Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
-Choices = Annotated[tuple[float | int | str, ...], BeforeValidator(_as_tuple)]
+Choices = Annotated[tuple[bool | float | int | str, ...], BeforeValidator(_as_choices)]
 
 
 # what texts look like; expectations.TEXTS says the same in words
@@ -368,18 +376,6 @@ class Range(Settings):
         return self
 
 
-def _default_space() -> dict[str, Range]:
-    return {
-        "train.lr": Range(log=(5e-4, 2e-2)),
-        "train.weight_decay": Range(log=(1e-2, 1.0)),
-        "model.width": Range(choice=(64, 128, 256)),
-        "model.depth": Range(choice=(1, 2, 3)),
-        "model.dropout": Range(uniform=(0.0, 0.5)),
-        "model.activation": Range(choice=("relu", "silu", "gelu")),
-        "preprocess.scaler": Range(choice=("zscore", "robust", "quantile_normal")),
-    }
-
-
 class Search(Settings):
     """What `make sweep` varies, and for how long."""
 
@@ -414,12 +410,16 @@ class Search(Settings):
     repeats: int = Field(
         2, ge=1, le=100, description="further splits on which they are scored, or seeds where none are"
     )
-    kept: int = Field(50, ge=0, description="trials whose predictions are kept for a blend, the best ones")
+    kept: int = Field(
+        50,
+        ge=0,
+        description="trials whose predictions are kept for a blend, the best ones (of each phase of a guided plan)",
+    )
     storage: str = Field(
         "", description="URL of the study's database, postgresql://… for many machines; empty: a file in models/NAME/"
     )
     seed: int = Field(0, ge=0, le=2**31, description="of the sampler")
-    space: dict[str, Range] = Field(default_factory=_default_space, description="dotted key -> range")
+    space: dict[str, Range] = Field(default_factory=dict, description="dotted key -> range; each recipe has its own")
 
 
 class Config(Settings):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 KEY_SHOWN = 12  # hexadecimal digits of a key in file names and messages
 SET_ASIDE = "damaged"
+REBUILT = "it will be rebuilt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,30 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, stage: str, key: str) -> Manifest | None:
-        """The verified artifact of that key, or None. A damaged one is set aside with a line that says why."""
+    def find(self, stage: str, key: str, *, remedy: str = REBUILT) -> Manifest | None:
+        """The verified artifact of that key, or None. A damaged one is set aside with a line that says why.
+
+        remedy: what then becomes of it, for that line.
+        """
         manifest_file = self._payload(stage, key).with_suffix(".json")
         if not manifest_file.exists():
             return None
         manifest = read_manifest(manifest_file)
         fault = "its manifest is not readable" if manifest is None else _fault_of(manifest, stage, key)
         if fault or manifest is None:
-            self._set_aside(stage, key, fault)
+            self.set_aside(stage, key, fault, remedy)
             return None
         return manifest
+
+    def set_aside(self, stage: str, key: str, fault: str, remedy: str = REBUILT) -> None:
+        """Take a damaged artifact out of the way, and say so. key: its beginning, as file names show it, is enough."""
+        payload = self._payload(stage, key)
+        aside = self.folder / SET_ASIDE
+        aside.mkdir(exist_ok=True)
+        for file in (payload.with_suffix(".json"), payload):
+            if file.exists():
+                file.replace(aside / f"{time.time_ns()}-{file.name}")
+        say(f"{stage:<11} damaged   {payload}: {fault}; set aside in {aside}, {remedy}")
 
     def load(self, manifest: Manifest) -> object:
         """Unpickle a payload that `find` or `save` returned; its bytes are checked once more."""
@@ -121,9 +135,13 @@ class Store:
         found = [m for m in self.manifests() if m.stage == stage]
         return max(found, key=lambda m: m.created, default=None)
 
-    def manifests(self) -> list[Manifest]:
-        """Every readable manifest of this folder."""
-        files = sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+    def files(self, stage: str = "*") -> list[Path]:
+        """Files that may be manifests, of one stage or of all."""
+        return sorted(self.folder.glob(f"{stage}-*.json")) if self.folder.is_dir() else []
+
+    def manifests(self, stage: str = "*") -> list[Manifest]:
+        """Every readable manifest of this folder, of one stage or of all."""
+        files = self.files(stage)
         return [manifest for file in files if (manifest := read_manifest(file)) is not None]
 
     @contextlib.contextmanager
@@ -164,15 +182,6 @@ class Store:
 
     def _payload(self, stage: str, key: str) -> Path:
         return self.folder / f"{stage}-{key[:KEY_SHOWN]}.joblib"
-
-    def _set_aside(self, stage: str, key: str, fault: str) -> None:
-        payload = self._payload(stage, key)
-        aside = self.folder / SET_ASIDE
-        aside.mkdir(exist_ok=True)
-        for file in (payload.with_suffix(".json"), payload):
-            if file.exists():
-                file.replace(aside / f"{time.time_ns()}-{file.name}")
-        say(f"{stage:<11} damaged   {payload}: {fault}; set aside in {aside}, it will be rebuilt")
 
 
 def read_manifest(file: Path) -> Manifest | None:

@@ -13,6 +13,7 @@ from pipeline.claims import Claims, Ears
 from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.graph import SEARCH
+from pipeline.keeping import Keeping
 from pipeline.progress import say
 from pipeline.stages.guided import guided, work_guided
 from pipeline.stages.search import search, work
@@ -95,7 +96,7 @@ class _Studies:
         if search.sampler == "grid":
             stands = as_it_stands(self.quest.base.values, search.space)
             search = search.model_copy(update={"trials": min(search.trials, grid_size(search.space, stands))})
-        return self._opened(search, "")
+        return self._opened(search, "", {})
 
     def of_phase(self, phase: Phase, fixed: Mapping[str, object]) -> AbstractContextManager[Claims]:
         """That of a phase which begins with those values: with others it is another study."""
@@ -104,19 +105,21 @@ class _Studies:
             | ({"sampler": "grid", "pruner": "none"} if phase.is_listed else {})
         )
         digest = hashlib.sha256(json.dumps(dict(fixed), sort_keys=True).encode()).hexdigest()
-        return self._opened(search, f"{phase.name.replace(' ', '_')}.{digest[:6]}")
+        return self._opened(search, f"{phase.name.replace(' ', '_')}.{digest[:6]}", fixed)
 
     @contextmanager
-    def _opened(self, search: Search, part: str) -> Iterator[Claims]:
-        key, folder = self.runner.key("search"), self.runner.store(SEARCH).folder
-        name, epochs = self.runner.competition.name, self.quest.base.train.epochs
+    def _opened(self, search: Search, part: str, fixed: Mapping[str, object]) -> Iterator[Claims]:
+        key, store = self.runner.key("search"), self.runner.store(SEARCH)
+        folder, name, epochs = store.folder, self.runner.competition.name, self.quest.base.train.epochs
         study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
         self.teller.opens(study, shown_url(search.storage) or study_file(folder, key).name, part.partition(".")[0])
-        ears = Ears(on_told=self.teller.told, on_wait=self.teller.waits)
+        keeping = Keeping(store, key, search, self.quest.runtime.compute, self.teller.say, (part, fixed))
+        ears = keeping.beside(Ears(on_told=self.teller.told, on_wait=self.teller.waits))
         claims = Claims(study, search.trials, ears, until=self.until)
         with claims.heart():
             try:
-                yield claims
+                with keeping.during(claims):
+                    yield claims
             except StorageError:
                 raise  # there is nobody to give trials back to
             except BaseException:

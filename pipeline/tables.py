@@ -470,3 +470,14 @@ class Winner:
         """How much worse the winner is on fresh folds than the score that chose it; None where nothing was."""
         own = [one for one in self.finalists if (one.phase, one.trial) == (self.phase, self.trial)]
         return own[0].fresh - own[0].score if own else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A completed trial of a search and its predictions, all finite, in the target's own scale, for a blend."""
+
+    trial: int
+    score: float  # of `oof`; lower is better
+    values: Mapping[str, object]  # dotted config key -> what was tried
+    oof: Floats  # [P] out-of-fold, mean over seeds, in the order of `Folds.scored_rows`
+    test: Floats  # [T] mean over folds and seeds

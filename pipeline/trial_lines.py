@@ -54,6 +54,10 @@ class TrialTeller:
         self._best: float | None = None
         self._waiting = ""
 
+    def say(self, line: str) -> None:
+        """Something else that happened."""
+        self._bar.say(line)
+
     def opens(self, study: Study, where: str, phase: str) -> None:
         """A study is begun or continued: that of the search, or of a phase of its plan."""
         before = sum(map(is_claimed, study.get_trials(deepcopy=False)))

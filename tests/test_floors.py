@@ -7,7 +7,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"errors", "tables", "settings", "recipes", "config", "expectations", "runtime", "facts", "usercode"}
+GROUND = {
+    *("errors", "tables", "settings", "recipes", "config", "expectations", "dimensions", "runtime", "facts"),
+    "usercode",
+}
 # what a folder must not import at run time: whoever loads a table pays for no torch, and the engine knows no frame
 FORBIDDEN = {
     "tabular": {"torch", "pipeline.engine"},

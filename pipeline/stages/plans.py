@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.dimensions import holding
 from pipeline.errors import ConfigError
 from pipeline.settings import Range
 
@@ -127,7 +128,7 @@ def wider(phase: Phase, base: Setup) -> Phase:
 
 def with_own(space: Space, values: Values) -> dict[str, Range]:
     """The space with the values so far in it, so that the first trial of a phase is what stands."""
-    return {key: _holding(dimension, values[key]) for key, dimension in space.items()}
+    return {key: holding(dimension, values[key]) or dimension for key, dimension in space.items()}
 
 
 CHEAP: Mapping[str, Callable[[Values], float]] = {
@@ -186,19 +187,6 @@ def _points(name: str, space: Space) -> int:
     if name in SHARES or any(dimension.choice is None for dimension in space.values()):
         return 0
     return math.prod(len(dimension.choice or ()) for dimension in space.values())
-
-
-def _holding(dimension: Range, value: object) -> Range:
-    if dimension.choice is not None:
-        choices = dimension.choice if value in dimension.choice else (*dimension.choice, value)
-        return Range.model_validate({"choice": choices})
-    if not isinstance(value, (int, float)):
-        return dimension
-    for kind in ("log", "uniform", "integer"):
-        ends = getattr(dimension, kind)
-        if ends is not None and not (kind == "log" and value <= 0):
-            return Range.model_validate({kind: (min(ends[0], value), max(ends[1], value))})
-    return dimension
 
 
 def _shown(value: object) -> str:

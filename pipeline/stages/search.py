@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler
 from optuna.study import create_study
 from optuna.trial import TrialState
 
-from pipeline.errors import TrainingError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.stages.finalists import rescored
 from pipeline.stages.pool import Pool
 from pipeline.stages.spaces import as_it_stands, suggested
@@ -44,6 +44,8 @@ def search(quest: Quest, session: Session) -> Winner:
 
 def work(quest: Quest, session: Session) -> None:
     """Only train trials, until the study has all that it is to have; others may do the same with the same study."""
+    if not quest.search.space:
+        raise ConfigError('search.space is empty: name what to vary, such as "train.lr" = {log = [1e-4, 1e-2]}')
     session.begin(as_it_stands(quest.base.values, quest.search.space))
     Pool(quest, session).run()
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from pipeline.config import shown_layers
+from pipeline.errors import ConfigError
+from pipeline.expectations import expected
 from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import block_starts, build_blocks, data_of
 from pipeline.stages.preprocess import preprocess as prepared
@@ -41,15 +45,22 @@ class Setup:
         return Candidate(self.model, self.train, self.start)
 
     def with_values(self, values: Mapping[str, object]) -> Setup:
-        """The same with dotted keys replaced, validated again; a width or depth overrides an explicit `hidden`."""
+        """The same with dotted keys replaced, validated again; a width or depth overrides an explicit `hidden`.
+
+        Raises ConfigError where the values do not go together.
+        """
         changed: dict[str, dict[str, object]] = {}
         for key, value in shown_layers(values).items():
             section, leaf = key.split(".")
             changed.setdefault(section, {})[leaf] = value
         sections = {name: getattr(self, name) for name in changed}
-        return replace(
-            self, **{name: type(own).model_validate(own.model_dump() | changed[name]) for name, own in sections.items()}
-        )
+        try:
+            return replace(
+                self,
+                **{name: type(own).model_validate(own.model_dump() | changed[name]) for name, own in sections.items()},
+            )
+        except ValidationError as error:
+            raise ConfigError(expected(error.errors()[0]).removeprefix("value error, ")) from None
 
     @property
     def values(self) -> dict[str, object]:

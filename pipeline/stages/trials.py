@@ -11,6 +11,8 @@ from optuna.trial import TrialState
 from pipeline.stages.assignments import network_of
 from pipeline.stages.failures import failed, short
 from pipeline.stages.learners import outputs_of
+from pipeline.stages.predict import predict
+from pipeline.tabular.features import take
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.fit import Fitted
     from pipeline.stages.setups import Bench, Setup
-    from pipeline.tables import Floats, Job
+    from pipeline.tables import Compute, Floats, Job
 
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
 TRAIN, VALID = "train loss", "valid loss"  # of a trial with a score: means over its networks, where somebody looked
@@ -52,6 +54,17 @@ class Trained:
             outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid], blocks.target.device)
             total[folds.scored_folds == job.fold] += to_target(self.bench.design.target_states[job.fold], outputs)
         return total / seeds
+
+    def test(self, compute: Compute) -> Floats:
+        """Predictions of the test rows, the mean over folds and seeds [T], as `stages.train` makes them."""
+        design, network = self.bench.design, network_of(self.setup.candidate, self.bench.design)
+        order = sorted(range(len(self.jobs)), key=self.jobs.__getitem__)  # fold by fold, and the same sums
+        weights = {
+            name: np.stack([self.fitted[i].tensors[place] for i in order])
+            for place, name in enumerate(network.tensor_names)
+        }
+        rows = take(design.rows, slice(len(design.target), None))
+        return predict(design, network, [self.jobs[i] for i in order], weights, rows, compute)
 
     def score(self, metric: str) -> float:
         """The pooled out-of-fold loss; infinity where there is none."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pipeline.config import NOT_SEARCHED, known_keys, load_config, value_at
+from pipeline.config import known_keys, load_config, value_at
+from pipeline.dimensions import NOT_SEARCHED
 from pipeline.recipes import FAST, RECIPES
 from pipeline.reference import _toml, _words, config_reference
 from pipeline.settings import Config, Join, Link

@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import joblib
+import numpy as np
 import pytest
+
+from pipeline.kept import kept_predictions
+from pipeline.store import Store, read_manifest
 
 if TYPE_CHECKING:
     from tests.shell.conftest import Project
@@ -81,6 +86,51 @@ def test_a_duration_that_is_none_is_refused(project: Project) -> None:
     code, _, err = project.run("search", "--timeout", "soon")
     assert code == 2
     assert "90m" in err
+
+
+def of_studies(project: Project) -> list[tuple[object, object]]:
+    """Study and trial of every prediction that is kept."""
+    read = [read_manifest(file) for file in sorted(project.models.glob("kept-*.json"))]
+    return [(manifest.parts["of"], manifest.parts["trial"]) for manifest in read if manifest]
+
+
+def counted(project: Project, study: object) -> int:
+    """How many of that study."""
+    return sum(own == study for own, _ in of_studies(project))
+
+
+def test_a_sweep_keeps_the_predictions_of_its_best_trials(project: Project) -> None:
+    """Two of five: those with the lowest scores."""
+    out = project.must("search", "--trials", "5", "--set", "search.kept=2", *QUICK)
+    told = [line.split() for line in out.splitlines() if line.startswith("trial ")]
+    scores = {int(words[1]): float(words[2]) for words in told}
+    assert len(scores) == 5
+    assert {trial for _, trial in of_studies(project)} == set(sorted(scores, key=scores.__getitem__)[:2])
+
+
+def test_kept_predictions_are_those_of_training_the_configuration_alone(project: Project) -> None:
+    """The first trial is the configuration as it stands: out-of-fold and on the test, bit for bit."""
+    options = (*QUICK, "--set", 'search.space={"train.lr" = {log = [1e-6, 1e-2]}}', "--set", "train.seeds=1")
+    project.must("worker", "--trials", "1", *options)
+    project.must("train", *options)
+    [train], [design] = project.models.glob("train-*.joblib"), project.root.glob("data/*/tiny/preprocess-*.joblib")
+    fits, [(study, _)] = joblib.load(train), of_studies(project)
+    [kept] = kept_predictions(Store(project.models), str(study), joblib.load(design).folds)
+    assert kept.values == {"train.lr": 0.004}
+    np.testing.assert_array_equal(kept.oof, fits.seed_oof[0])
+    np.testing.assert_array_equal(kept.test, fits.test_predictions)
+
+
+def test_gc_collects_what_other_studies_kept(project: Project) -> None:
+    """All of the study of the configuration as it is now stay, however few artifacts of a stage are kept."""
+    project.must("worker", "--trials", "3", *QUICK)
+    project.must("worker", "--trials", "2", *QUICK, "--set", "train.batch_size=16")
+    assert len(of_studies(project)) == 5
+    project.must("gc", "--keep", "1", *QUICK)
+    [study] = {study for study, _ in of_studies(project)}
+    assert counted(project, study) == 3
+    project.must("gc")
+    assert of_studies(project) == []
 
 
 @pytest.mark.slow

@@ -22,8 +22,14 @@ def test_values_replace_those_of_their_sections_and_are_validated():
     setup = BASE.with_values({"model.dropout": 0.5, "train.epochs": 9, "preprocess.scaler": "minmax"})
     assert (setup.model.dropout, setup.train.epochs, setup.preprocess.scaler) == (0.5, 9, "minmax")
     assert (setup.model.width, setup.target) == (4, BASE.target)
-    with pytest.raises(ValueError, match="epochs"):
+    with pytest.raises(ConfigError, match="greater than or equal to 1"):
         BASE.with_values({"train.epochs": 0})
+
+
+def test_values_that_do_not_go_together_are_a_sentence():
+    """Each is one of its own range: components are of one scaler only."""
+    with pytest.raises(ConfigError, match='components = 3 is for scaler = "pca_whiten", found "minmax"'):
+        BASE.with_values({"preprocess.scaler": "minmax", "preprocess.components": 3})
 
 
 def test_a_searched_width_replaces_an_explicit_list_of_layers():

@@ -2,9 +2,18 @@
 
 import optuna
 import pytest
+from builders import generated_dataset, on_cpu
+from optuna.trial import TrialState
 
-from pipeline.settings import Range
+from pipeline.errors import ConfigError
+from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.stages.preprocess import preprocess
+from pipeline.stages.search import work
+from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands, grid, grid_size, suggested
+from pipeline.stages.train import train
+from pipeline.tabular.metrics import rmse
+from tests.stages.studies import InMemory
 
 SPACE = {
     "train.lr": Range(log=(1e-3, 1e-1)),
@@ -46,3 +55,66 @@ def test_the_size_of_a_grid_counts_the_configuration_where_it_is_no_point():
     assert grid_size(space, {"model.width": 4, "model.dropout": 0.2}) == 15
     assert grid_size(space, {"model.width": 4, "model.dropout": 0.21}) == 16
     assert grid_size(space, {"model.width": 4}) == 16
+
+
+# --- every kind of key, searched
+
+DATASET = generated_dataset(60)
+FOLDS = FoldSettings(count=3)
+BASE = Setup(Preprocess(), Target(), Model(width=4, depth=1), Train(lr=0.02, epochs=3, batch_size=16))
+
+
+def searched(space, base=BASE, trials=4):
+    """The session after so many trials, drawn at random."""
+    session = InMemory(trials)
+    options = Search(space={key: Range(**own) for key, own in space.items()}, parallel=2, pruner="none")
+    work(Quest(DATASET, base, options, FOLDS, "rmse", on_cpu("fp64")), session)
+    return session
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"train.batch_size": {"choice": (8, 16, 32)}},
+        {"train.batch_size": {"integer": (5, 60)}},
+        {"train.epochs": {"integer": (1, 6)}},
+        {"train.loss": {"choice": ("mse", "mae", "huber", "log_cosh")}},
+        {"train.optimizer": {"choice": ("sgd", "adam")}, "train.nesterov": {"choice": (True, False)}},
+        {"train.schedule": {"choice": ("constant", "cosine")}, "train.restore_best": {"choice": (True, False)}},
+        {"model.kind": {"choice": ("linear", "mlp")}, "model.norm": {"choice": ("none", "layer")}},
+        {"preprocess.indicators": {"choice": (True, False)}, "preprocess.impute": {"choice": ("zero", "drop")}},
+        {"target.transform": {"choice": ("none", "log")}, "target.standardize": {"choice": (True, False)}},
+    ],
+    ids=" ".join,
+)
+def test_each_kind_of_key_is_searched_and_scores_as_its_configuration_does_alone(space):
+    """Batches, epochs, losses, switches, preprocessing, the target: beside trials with other values."""
+    session = searched(space)
+    complete = session.study.get_trials(states=(TrialState.COMPLETE,))
+    assert len(complete) == 4
+    assert len({tuple(trial.params.values()) for trial in complete}) > 1
+    for trial in complete:
+        setup = BASE.with_values(trial.params)
+        design = preprocess(DATASET, preprocess=setup.preprocess, target=setup.target, folds=FOLDS, metric="rmse")
+        fits = train(design, model=setup.model, train=setup.train, metric="rmse", runtime=on_cpu("fp64"))
+        assert trial.value == pytest.approx(rmse(design.target[design.folds.scored_rows], fits.seed_oof[0]), rel=1e-7)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_values_that_do_not_go_together_end_their_trial_with_the_sentence():
+    """Components belong to one scaler: with the other one a trial fails, and the search goes on."""
+    space = {
+        "preprocess.scaler": {"choice": ("pca_whiten", "zscore")},
+        "preprocess.components": {"choice": (0, 1)},
+    }
+    base = Setup(Preprocess(scaler="pca_whiten"), BASE.target, BASE.model, BASE.train)
+    session = searched(space, base, trials=12)
+    assert {cause.split(" is for")[0] for _, _, cause in session.of("fail")} == {"components = 1"}
+    assert len(session.of("fail")) + len(session.of("complete")) == 12
+
+
+def test_an_empty_space_is_an_error():
+    """With what a space looks like."""
+    with pytest.raises(ConfigError, match=r"search\.space is empty"):
+        searched({})

@@ -34,6 +34,7 @@ STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "in flight",
 }
 PAUSE = timedelta(minutes=2)  # without a trial in flight: nobody trained, or the finalists were scored again
+SILENCE = timedelta(minutes=15)  # after which nobody seems to train; a longer trial than that allows for more
 FEWEST_SCORED = 20  # before importances mean anything
 FEWEST_BEST = 5  # trials that importances are told from
 
@@ -51,11 +52,12 @@ def facts_of(
     counted = [trial for trial in trials if is_claimed(trial)]
     dimensions = tuple(_dimension(key, one) for key, one in space.items())
     sign = -1.0 if METRICS[metric].greater_is_better else 1.0
-    clock = _Clock([_span(trial) for trial in counted])
+    now = _last_heard(counted)
+    clock = _Clock([_span(trial, now) for trial in counted])
     workers = list(dict.fromkeys(str(trial.user_attrs.get(WORKER, "")) for trial in counted))
 
     def told(trial: FrozenTrial) -> TrialFacts:
-        begun, ended = _span(trial)
+        begun, ended = _span(trial, now)
         return TrialFacts(
             trial.number,
             STATES[trial.state],
@@ -143,14 +145,24 @@ def _importances(study: optuna.Study) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(found.items(), key=lambda pair: -pair[1])) if sum(found.values()) > 0 else ()
 
 
-def _span(trial: FrozenTrial) -> tuple[datetime, datetime]:
-    begun = trial.datetime_start or trial.datetime_complete or datetime.now()  # noqa: DTZ005 - Optuna's are local
-    return begun, max(begun, trial.datetime_complete or datetime.now())  # noqa: DTZ005
+def _span(trial: FrozenTrial, now: datetime) -> tuple[datetime, datetime]:
+    begun = trial.datetime_start or trial.datetime_complete or now
+    return begun, max(begun, trial.datetime_complete or now)
+
+
+def _last_heard(trials: Sequence[FrozenTrial]) -> datetime:
+    """Until when trials in flight are taken to train: now, unless the study has been silent for too long for that."""
+    now = datetime.now()  # noqa: DTZ005 - Optuna's own are local times
+    ended = [(t.datetime_start, t.datetime_complete) for t in trials if t.datetime_start and t.datetime_complete]
+    begun = [t.datetime_start for t in trials if t.datetime_start]
+    last = max([*begun, *(end for _, end in ended)], default=now)
+    longest = max((end - begin for begin, end in ended), default=SILENCE)
+    return now if now - last <= max(SILENCE, 3 * longest) else last
 
 
 def _short_names(workers: Sequence[str]) -> list[str]:
     """Computer and process, the computer only where there are several."""
-    parts = [(worker.rsplit(" ", 2) + ["", ""])[:2] for worker in workers]
+    parts = [[*worker.rsplit(" ", 2), "", ""][:2] for worker in workers]
     alone = len({host for host, _ in parts}) == 1
     return [f"process {process}" if alone else f"{host} {process}" for host, process in parts]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pipeline.claims import Claims, Ears, is_claimed
@@ -14,7 +15,8 @@ from pipeline.progress import say
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, Setup
 from pipeline.storage import open_study, save_winner, shown_url, study_file
-from pipeline.trial_lines import TrialTeller, winner_lines
+from pipeline.sweep_publishing import publish_sweep
+from pipeline.trial_lines import ENDED, TrialTeller, winner_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +30,14 @@ T = TypeVar("T")
 
 def sweep(runner: Runner) -> None:
     """Continue the study of this configuration, score the best of it again, and keep the winner."""
-    winner = _on_the_study(runner, search)
+    winner, study = _on_the_study(runner, lambda quest, claims: (search(quest, claims), claims.study))
     file = save_winner(runner.store(SEARCH).folder, runner.key("search"), winner)
     for line in winner_lines(winner, runner.config.metric):
         say(line)
     kept = file.relative_to(runner.competition.root)
     use = f"make train submit NAME={runner.competition.name} SET=train.tuned=true"
     say(f"{'':<11} kept in {kept}; use it: {use}")
+    publish_sweep(runner, study, winner)
 
 
 def help_out(runner: Runner) -> None:
@@ -57,15 +60,22 @@ def _on_the_study(runner: Runner, do: Callable[[Quest, Claims], T]) -> T:
     before = [trial for trial in study.get_trials(deepcopy=False) if is_claimed(trial)]
     say(f"{'search':<11} {f'{len(before)} trials so far':<18} {where}")
     runtime, bar = runner.runtime(store, key, "search", lines=False)
-    teller = TrialTeller(bar, config.search.trials)
     seconds = seconds_of(config.search.timeout)
-    claims = Claims(
-        study,
-        config.search.trials,
-        Ears(on_told=teller.told, on_wait=teller.waits),
-        until=time.monotonic() + seconds if seconds else float("inf"),
+    until = time.monotonic() + seconds if seconds else float("inf")
+    claims = Claims(study, config.search.trials, until=until)
+    teller = TrialTeller(
+        bar, config.search.trials, config.metric, lambda: [t for s in ENDED for t in claims.trials(s)], until=until
     )
-    quest = Quest(dataset, setup_of(config, runner.start()), config.search, config.folds, config.metric, runtime)
+    claims.ears = Ears(on_told=teller.told, on_wait=teller.waits)
+    quest = Quest(
+        dataset,
+        setup_of(config, runner.start()),
+        config.search,
+        config.folds,
+        config.metric,
+        replace(runtime, on_progress=teller.again),
+        teller.heard,
+    )
     with bar, claims.heart():
         try:
             return do(quest, claims)

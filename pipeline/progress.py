@@ -69,11 +69,12 @@ class Bar:
         """On a terminal: this in place of what was shown before, cut to its width, some times a second at most."""
         if not self.is_watched:
             return
+        line = f"{self._stage}: {shown(text)}"
         if self._bar is None or not self._is_text:
             self._close()
-            self._bar = tqdm(total=1, bar_format="{desc}", miniters=0, leave=False, dynamic_ncols=True)
+            self._bar = tqdm(desc=line, total=1, bar_format="{desc}", miniters=0, leave=False, dynamic_ncols=True)
             self._is_text = True
-        self._bar.set_description_str(f"{self._stage}: {shown(text)}", refresh=False)
+        self._bar.set_description_str(line, refresh=False)
         self._bar.update(0)
 
     def say(self, line: str) -> None:

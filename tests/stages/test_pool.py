@@ -180,7 +180,7 @@ def test_a_pack_holds_whole_trials_where_it_can(monkeypatch):
 
 
 def test_how_far_trials_in_flight_are_is_told_from_their_first_epoch_to_their_last():
-    """Three networks of six epochs: never backwards, and almost the sixth before the end; who is given up is not told of."""
+    """Three networks of six epochs: never backwards, almost at the sixth before the end; the given up fall silent."""
     heard, told = {}, []
 
     def hear(flights):

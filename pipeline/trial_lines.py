@@ -144,7 +144,7 @@ class TrialTeller:
     def _speed(self) -> Iterator[str]:
         now, in_flight = self._clock(), len(self._flights)
         if speed := self._pace.networks_a_second(now):
-            yield f"{speed:.3g} networks/s"
+            yield f"{speed:.2g} networks/s"
         left = self._pace.seconds_left(now, max(0, self._wanted - self._done), in_flight)
         left = min(left or float("inf"), self._until - now) if self._done < self._wanted else None
         if left is not None and 0 < left < float("inf"):

@@ -97,7 +97,11 @@ def draw_lines(facts: SweepFacts, scale: ScoreScale) -> Picture | None:
     best = max(1, round(BEST_SHARE * len(scored)))
     figure, axes = new_figure(WIDTH, 3.6)
     paths = np.stack(np.broadcast_arrays(np.arange(len(shown) + 1.0), heights), axis=-1)
-    axes.add_collection(LineCollection(list(paths[order[:-best]]), colors=MUTED, linewidths=0.7, alpha=0.22))
+    axes.add_collection(
+        LineCollection(
+            list(paths[order[:-best]]), colors=MUTED, linewidths=0.8, alpha=float(np.clip(20 / len(scored), 0.2, 0.6))
+        )
+    )
     axes.add_collection(LineCollection(list(paths[order[-best:]]), colors=BLUE, linewidths=1.3, alpha=0.75))
     winner = [place for place, trial in enumerate(scored) if facts.winner and trial.number == facts.winner.number]
     axes.add_collection(LineCollection(list(paths[winner]), colors=ORANGE, linewidths=2.2, zorder=3))

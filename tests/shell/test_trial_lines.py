@@ -126,7 +126,7 @@ def test_speed_counts_networks_that_have_ended_and_time_is_left_for_the_missing_
     sweep.teller.heard([flight(3, 50, gone=2)])
     sweep.now += 10
     sweep.tell(ended(9))  # told, but never in flight: its settings did not go together
-    assert "0.425 networks/s" in sweep.screen.lives[-1]
+    assert "0.42 networks/s" in sweep.screen.lives[-1]
 
 
 def test_no_more_time_is_left_than_the_timeout_leaves() -> None:

@@ -42,7 +42,7 @@ SETTING_OF = {  # options that stand for a setting
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message", "file", "explain_packs"),
+    *("target", "force", "kaggle", "message", "file", "explain_packs", "page"),
 )
 
 
@@ -66,6 +66,7 @@ class Options:
     message: str = ""
     file: str = ""
     explain_packs: bool = False
+    page: bool = False
 
 
 def parse(arguments: list[str]) -> Options:
@@ -150,6 +151,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 def _add_study(name: str, command: argparse.ArgumentParser) -> None:
     command.add_argument("--storage", metavar="URL", help="the study's database, for many machines")
     if name == "runs":
+        command.add_argument(
+            "--page", action="store_true", help="draw reports/NAME/sweep.html, of a sweep in progress too"
+        )
         return
     command.add_argument("--trials", type=int, metavar="N", help="trials in the study, earlier ones counted in")
     command.add_argument("--parallel", type=int, metavar="N", help="trials in flight at a time")

@@ -101,7 +101,7 @@ def run_with(runner: Runner, options: Options) -> None:
     if options.command in STAGE_COMMANDS:
         _bring_and_upload(runner, options)
     elif options.command in OF_STUDIES:
-        _with_study(runner, options.command)
+        _with_study(runner, options)
     elif options.command == "summary":
         from pipeline.summarising import print_summary
 
@@ -124,10 +124,13 @@ def run_with(runner: Runner, options: Options) -> None:
         collect_garbage(runner, keep=options.keep)
 
 
-def _with_study(runner: Runner, command: str) -> None:
+def _with_study(runner: Runner, options: Options) -> None:
     from pipeline import runs, sweeping
 
-    {"search": sweeping.sweep, "worker": sweeping.help_out, "runs": runs.list_runs}[command](runner)
+    if options.command == "runs":
+        runs.list_runs(runner, with_page=options.page)
+    else:
+        (sweeping.sweep if options.command == "search" else sweeping.help_out)(runner)
 
 
 def _bring_and_upload(runner: Runner, options: Options) -> None:

@@ -35,6 +35,7 @@ class Bar:
     def __init__(self, stage: str, *, lines: bool = True) -> None:
         self._stage, self._lines = stage, lines
         self._bar: tqdm[NoReturn] | None = None
+        self._is_text = False
         self._shown = ""
 
     def __enter__(self) -> Self:
@@ -43,22 +44,45 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._close()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is a terminal."""
+        return sys.stderr.isatty()
 
     def update(self, done: int, total: int, what: str) -> None:
         """Show that `done` of `total` epochs are finished."""
-        if not sys.stderr.isatty():
+        if not self.is_watched:
             if self._lines and what != self._shown:
                 say(f"{self._stage:<11} {'running':<18} {what}")
             self._shown = what
             return
-        if self._bar is None:
+        if self._bar is None or self._is_text:
+            self._close()
             self._bar = tqdm(total=total, desc=self._stage, unit="epoch", leave=False, dynamic_ncols=True)
+            self._is_text = False
         self._bar.set_description(f"{self._stage}: {what}", refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def live(self, text: str) -> None:
+        """On a terminal: this in place of what was shown before, cut to its width, some times a second at most."""
+        if not self.is_watched:
+            return
+        line = f"{self._stage}: {shown(text)}"
+        if self._bar is None or not self._is_text:
+            self._close()
+            self._bar = tqdm(desc=line, total=1, bar_format="{desc}", miniters=0, leave=False, dynamic_ncols=True)
+            self._is_text = True
+        self._bar.set_description_str(line, refresh=False)
+        self._bar.update(0)
 
     def say(self, line: str) -> None:
         """A finished line that does not tear the bar."""
         tqdm.write(shown(line), file=sys.stdout)
         sys.stdout.flush()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None

@@ -12,6 +12,8 @@ from pipeline.errors import ArtifactError
 from pipeline.graph import SEARCH
 from pipeline.progress import say
 from pipeline.storage import shown_url, studies, study_file, winner_file
+from pipeline.sweep_publishing import publish_page_of
+from pipeline.trial_lines import score_of
 
 if TYPE_CHECKING:
     import optuna
@@ -19,17 +21,28 @@ if TYPE_CHECKING:
     from pipeline.runner import Runner
 
 
-def list_runs(runner: Runner) -> None:
-    """Every study that has begun: how far it is, its best score, and whether it is that of the configuration now."""
+def list_runs(runner: Runner, *, with_page: bool = False) -> None:
+    """Every study that has begun: how far it is, its best score, and whether it is that of the configuration now.
+
+    with_page: of that last one, `sweep.html` too.
+    """
     folder, url = runner.store(SEARCH).folder, runner.config.search.storage
     key, name = runner.key("search"), runner.competition.name
     now = study_file(folder, key).stem.removeprefix("study-")
-    lines = [_line(study, runner, now) for study in studies(folder, name=name, url=url)]
+    found = studies(folder, name=name, url=url)
+    lines = [_line(study, runner, now) for study in found]
     where = shown_url(url) if url else folder.relative_to(runner.competition.root)
     if not lines:
         say(f"no study of {name} in {where}; begin one: make sweep NAME={name} TRIALS=20")
     for line in lines:
         say(line)
+    if with_page:
+        own = [study for study in found if not isinstance(study, ArtifactError) and _key_of(study) == now]
+        publish_page_of(runner, own[0] if own else None)
+
+
+def _key_of(study: optuna.Study) -> str:
+    return study.study_name.rsplit("-", 1)[-1]
 
 
 def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
@@ -37,7 +50,7 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
         return str(study)
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state for trial in trials if is_claimed(trial))
-    key = study.study_name.rsplit("-", 1)[-1]
+    key = _key_of(study)
     told = [
         f"{counts[state]} {word}"
         for state, word in (
@@ -48,8 +61,9 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
         )
         if counts[state]
     ]
+    metric = runner.config.metric
     scored = [trial.value for trial in trials if trial.value is not None]
-    best = f"best {runner.config.metric} {min(scored):.5f}" if scored else "no score yet"
+    best = f"best {metric} {score_of(metric, min(scored)):.5f}" if scored else "no score yet"
     begun = min((trial.datetime_start for trial in trials if trial.datetime_start), default=None)
     when = f"begun {begun:%Y-%m-%d %H:%M}" if begun else "not begun"
     has_winner = winner_file(runner.store(SEARCH).folder, key).exists()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pipeline.claims import Claims, Ears
@@ -20,7 +20,8 @@ from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands, grid_size
 from pipeline.storage import open_study, save_winner, shown_url, study_file
-from pipeline.trial_lines import TrialTeller, winner_lines
+from pipeline.sweep_publishing import publish_sweep
+from pipeline.trial_lines import ENDED, TrialTeller, winner_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,19 +38,21 @@ T = TypeVar("T")
 def sweep(runner: Runner) -> None:
     """Continue the study of this configuration, score the best of it again, and keep the winner."""
 
-    def find(quest: Quest, studies: _Studies) -> Winner:
+    def find(quest: Quest, studies: _Studies) -> tuple[Winner, list[Claims]]:
         if quest.search.plan == "guided":
-            return guided(quest, studies.of_phase, studies.teller.found)
+            return guided(quest, studies.of_phase, studies.teller.found), studies.opened
         with studies.of_all() as session:
-            return search(quest, session)
+            return search(quest, session), studies.opened
 
-    winner = _on_studies(runner, find)
+    winner, opened = _on_studies(runner, find)
     file = save_winner(runner.store(SEARCH).folder, runner.key("search"), winner)
     for line in winner_lines(winner, runner.config.metric):
         say(line)
     kept = file.relative_to(runner.competition.root)
     use = f"make train submit NAME={runner.competition.name} SET=train.tuned=true"
     say(f"{'':<11} kept in {kept}; use it: {use}")
+    if runner.config.search.plan == "flat":
+        publish_sweep(runner, opened[0].study, winner)
 
 
 def help_out(runner: Runner) -> None:
@@ -74,11 +77,21 @@ def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T]) -> T:
     dataset = cast("Dataset", runner.value("ingest"))
     key, store = runner.key("search"), runner.store(SEARCH)
     runtime, bar = runner.runtime(store, key, "search", lines=False)
-    quest = Quest(dataset, setup_of(config, runner.start()), config.search, config.folds, config.metric, runtime)
+    own = setup_of(config, runner.start())
     seconds = seconds_of(config.search.timeout)
     until = time.monotonic() + seconds if seconds else float("inf")
+    opened: list[Claims] = []
+    teller = TrialTeller(
+        bar,
+        config.search.trials,
+        config.metric,
+        lambda: [trial for claims in opened for state in ENDED for trial in claims.trials(state)],
+        until=until,
+    )
+    runtime = replace(runtime, on_progress=teller.again)
+    quest = Quest(dataset, own, config.search, config.folds, config.metric, runtime, teller.heard)
     with bar:
-        return do(quest, _Studies(runner, quest, TrialTeller(bar, config.search.trials), until))
+        return do(quest, _Studies(runner, quest, teller, until, opened))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,7 @@ class _Studies:
     quest: Quest
     teller: TrialTeller
     until: float
+    opened: list[Claims]  # one for each study, as this process sees it
 
     def of_all(self) -> AbstractContextManager[Claims]:
         """The one study of a flat plan."""
@@ -112,10 +126,12 @@ class _Studies:
         key, store = self.runner.key("search"), self.runner.store(SEARCH)
         folder, name, epochs = store.folder, self.runner.competition.name, self.quest.base.train.epochs
         study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
-        self.teller.opens(study, shown_url(search.storage) or study_file(folder, key).name, part.partition(".")[0])
         keeping = Keeping(store, key, search, self.quest.runtime.compute, self.teller.say, (part, fixed))
         ears = keeping.beside(Ears(on_told=self.teller.told, on_wait=self.teller.waits))
         claims = Claims(study, search.trials, ears, until=self.until)
+        self.opened[:] = [other for other in self.opened if other.study.study_name != study.study_name] + [claims]
+        phase = part.partition(".")[0].replace("_", " ")
+        self.teller.opens(claims, phase or shown_url(search.storage) or study_file(folder, key).name)
         with claims.heart():
             try:
                 with keeping.during(claims):

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-from markupsafe import Markup
-
 from pipeline.report.figures import draw_figures
+from pipeline.report.layout import LONGEST_TITLE, filled, is_plain, laid_out
 from pipeline.report.tables import (
-    Table,
-    cut_long,
     error_table,
     fold_table,
     model_table,
@@ -30,10 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.facts import Headline, ReportFacts, Verdict, WeightFacts
 
-HERE = Path(__file__).resolve().parent
 BESIDE = ("r2", "rmse", "mae")  # said beside the headline metric
-LONGEST_TITLE = 80
-LONGEST_TEXT = 1000
 
 
 def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[str, str]) -> bytes:
@@ -41,29 +32,15 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
 
     provenance: further lines of "How it was computed", in their order, such as library versions.
     """
-    template = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        finalize=_printable,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("page.html.j2")
-    page = template.render(
+    return laid_out(
+        "page.html.j2",
         title=clean(competition, LONGEST_TITLE),
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         headline=_headline(facts, competition),
         pictures=draw_figures(facts),
-        tables=_tables(fold_table(facts), model_table(facts), seed_table(facts), error_table(facts)),
+        tables=filled(fold_table(facts), model_table(facts), seed_table(facts), error_table(facts)),
         weights=_weights(facts.weights),
-        records=_tables(notice_table(facts), run_table(facts, provenance)),
+        records=filled(notice_table(facts), run_table(facts, provenance)),
     )
-    return page.encode()
-
-
-def _printable(value: object) -> object:
-    # whatever reaches the page: no text is unbounded, and every one can be encoded
-    return clean(value, LONGEST_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _headline(facts: ReportFacts, competition: str) -> dict[str, object]:
@@ -93,10 +70,7 @@ def _short(verdict: Verdict) -> Verdict:
 
 
 def _for(competition: str, command: str) -> str:
-    # a name that a shell would not take as it stands is better typed by its owner
-    return (
-        f"{command} NAME={competition}" if command and re.fullmatch(r"[\w.-]{1,80}", competition, re.ASCII) else command
-    )
+    return f"{command} NAME={competition}" if command and is_plain(competition) else command
 
 
 def _beside(headline: Headline) -> str:
@@ -110,10 +84,6 @@ def _weights(weights: WeightFacts | None) -> dict[str, object] | None:
         return None
     return {
         "introduction": introduce(weights),
-        "tables": _tables(*weight_tables(weights)),
+        "tables": filled(*weight_tables(weights)),
         "pictures": draw_weights(weights),
     }
-
-
-def _tables(*tables: Table) -> list[Table]:
-    return [cut_long(table) for table in tables if table.rows]

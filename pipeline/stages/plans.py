@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.dimensions import holding
 from pipeline.errors import ConfigError
 from pipeline.settings import Range
+from pipeline.tabular.metrics import metric_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,12 +93,13 @@ def finding(phase: Phase, found: Standing | None, stands: Standing | None, metri
     if found is None:
         return "no trial had a score; the values so far stay"
     kept = ", ".join(f"{key} = {_shown(found.values[key])}" for key in phase.space)
+    score = -found.score if metric_named(metric).greater_is_better else found.score
     if stands is None or stands.score == found.score:
-        return f"{kept} stays, {metric} {found.score:.5f}; nothing was better"
+        return f"{kept} stays, {metric} {score:.5f}; nothing was better"
     gain = 100 * (stands.score - found.score) / abs(stands.score) if stands.score else 0.0
     if gain >= 0:
-        return f"{kept}, {metric} {found.score:.5f}, {gain:.2f} % better than before"
-    return f"{kept}, {metric} {found.score:.5f}; {-gain:.2f} % behind the best, which costs more"
+        return f"{kept}, {metric} {score:.5f}, {gain:.2f} % better than before"
+    return f"{kept}, {metric} {score:.5f}; {-gain:.2f} % behind the best, which costs more"
 
 
 def overfitting(found: Standing) -> str:

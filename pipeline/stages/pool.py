@@ -16,6 +16,7 @@ from pipeline.engine.fit import Watch, serve
 from pipeline.engine.packing import may_join, plan_packs
 from pipeline.engine.sources import Streamed
 from pipeline.errors import ConfigError
+from pipeline.runtime import Flight
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import products_in
 from pipeline.stages.limits import limits_of
@@ -49,7 +50,15 @@ class Live:
     curves: Curves
     fitted: dict[int, Fitted] = field(default_factory=dict)  # place among `jobs` -> its network
     positions: list[int] = field(default_factory=list)  # of its networks in their pack
+    reached: dict[int, int] = field(default_factory=dict)  # place among `jobs` -> epochs finished
     is_over: bool = False
+
+    @property
+    def flight(self) -> Flight:
+        """How far it is; a network that ended early counts as one that has nothing left to do."""
+        of, ended = self.curves.epochs, len(self.fitted)
+        epochs = ended * of + sum(epoch for place, epoch in self.reached.items() if place not in self.fitted)
+        return Flight(self.trial.number, len(self.jobs), ended, epochs / len(self.jobs), of)
 
 
 class Pool:
@@ -58,7 +67,7 @@ class Pool:
     def __init__(self, quest: Quest, session: Session) -> None:
         self.quest, self.session = quest, session
         self.benches = Benches(quest, quest.folds)
-        self.flying = 0
+        self.flying: list[Live] = []
         self.waiting: list[Live] = []
 
     def run(self) -> None:
@@ -66,24 +75,30 @@ class Pool:
         torch.set_num_threads(self.quest.runtime.compute.threads)
         self.ask()
         while self.waiting:
+            self.tell_flights()
             _Company(self).train()
             self.ask()
 
+    def tell_flights(self) -> None:
+        """Say how far everybody is."""
+        self.quest.on_flights([live.flight for live in self.flying])
+
     def ask(self) -> None:
         """Fill up what is in flight. A trial whose settings do not go together ends here."""
-        while self.flying < self.quest.search.parallel:
-            trials = self.session.ask(self.quest.search.parallel - self.flying)
+        while len(self.flying) < self.quest.search.parallel:
+            trials = self.session.ask(self.quest.search.parallel - len(self.flying))
             if not trials:
                 return
             for trial in trials:
                 try:
-                    self.waiting.append(self._live(trial))
+                    live = self._live(trial)
                 except ConfigError as error:
                     if trial.number == 0:  # the configuration as it stands
                         raise
                     self.session.fail(trial, str(error))
                 else:
-                    self.flying += 1
+                    self.waiting.append(live)
+                    self.flying.append(live)
 
     def _live(self, trial: optuna.Trial) -> Live:
         setup = self.quest.base.with_values(suggested(trial, self.quest.search.space))
@@ -168,11 +183,13 @@ class _Company:
         for score in scores:
             live, place = self.places[score.position]
             live.curves.add(place, score.epoch, score.loss)
+            live.reached[place] = score.epoch
             heard[id(live)] = live
         for live in heard.values():
             if not live.is_over and self._is_to_be_given_up(live):
                 self.pool.session.give_up(live.trial)
                 self._end(live)
+        self.pool.tell_flights()
         return [position for live in heard.values() if live.is_over for position in live.positions]
 
     def _is_to_be_given_up(self, live: Live) -> bool:
@@ -203,7 +220,7 @@ class _Company:
 
     def _end(self, live: Live) -> None:
         live.is_over = True
-        self.pool.flying -= 1
+        self.pool.flying.remove(live)
         self.pending = deque(entry for entry in self.pending if entry[0] is not live)
 
     def _same_rows(self, live: Live) -> bool:

@@ -10,16 +10,17 @@ from pydantic import ValidationError
 from pipeline.config import shown_layers
 from pipeline.errors import ConfigError
 from pipeline.expectations import expected
+from pipeline.runtime import hear_nothing
 from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import block_starts, build_blocks, data_of
 from pipeline.stages.preprocess import preprocess as prepared
 from pipeline.stages.starts import check_start
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.engine.data import Data
-    from pipeline.runtime import Runtime
+    from pipeline.runtime import Flight, Runtime
     from pipeline.settings import FoldSettings, Model, Preprocess, Search, Target, Train
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Dataset, Design, Weights
@@ -89,6 +90,7 @@ class Quest:
     folds: FoldSettings
     metric: str
     runtime: Runtime
+    on_flights: Callable[[Sequence[Flight]], None] = hear_nothing  # told after epochs how far trials in flight are
 
 
 class Benches:

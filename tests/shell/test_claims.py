@@ -11,10 +11,10 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from pipeline.claims import MOST_RETRIES, RETRIES, WORKER, Claims, Ears, Patience, is_claimed, is_void, worker_name
+from pipeline.claims import MOST_RETRIES, RETRIES, WORKER, Claims, Ears, Patience, is_claimed, worker_name
 from pipeline.errors import StorageError
 from pipeline.settings import Range, Search
-from pipeline.stages.trials import CAUSE
+from pipeline.stages.trials import CAUSE, is_void
 from pipeline.storage import open_study
 
 QUICK = Patience(beat=0.05, silence=0.4, database=0.5, look=0.02)

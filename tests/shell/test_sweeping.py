@@ -32,7 +32,8 @@ def test_a_sweep_tells_each_trial_the_finalists_and_the_winner(project: Project)
     assert "the score that chose it" in winner
     kept = json.loads(next(project.models.glob("winner-*.json")).read_text())
     assert f"winner: trial {kept['trial']}" in winner
-    assert "make train submit NAME=tiny SET=train.tuned=true" in lines[-1]
+    assert "make train submit NAME=tiny SET=train.tuned=true" in lines[-2]
+    assert lines[-1].endswith("reports/tiny/sweep.html")
 
 
 def test_a_sweep_searches_preprocessing_too_and_training_takes_it_over(project: Project) -> None:

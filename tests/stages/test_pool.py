@@ -6,6 +6,7 @@ from builders import generated_dataset, on_cpu
 from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError
+from pipeline.runtime import hear_nothing
 from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
 from pipeline.stages import pool as module
 from pipeline.stages.pool import Pool
@@ -32,11 +33,11 @@ SPACE = {
 }
 
 
-def searched(session, base=BASE, space=None, **settings):
+def searched(session, base=BASE, space=None, on_flights=hear_nothing, **settings):
     """Every trial of the session trained, in double precision."""
     search = Search(space=space or SPACE, **{"parallel": 4, **settings})
     session.begin(as_it_stands(base.values, search.space))
-    quest = Quest(DATASET, base, search, FoldSettings(count=3), "rmse", on_cpu("fp64"))
+    quest = Quest(DATASET, base, search, FoldSettings(count=3), "rmse", on_cpu("fp64"), on_flights)
     Pool(quest, session).run()
     return session
 
@@ -176,3 +177,24 @@ def test_a_pack_holds_whole_trials_where_it_can(monkeypatch):
     base = Setup(BASE.preprocess, BASE.target, BASE.model, BASE.train.model_copy(update={"pack_size": 7}))
     searched(InMemory(2), base=base, space={"train.lr": SPACE["train.lr"]})
     assert set(found) == {6}
+
+
+def test_how_far_trials_in_flight_are_is_told_from_their_first_epoch_to_their_last():
+    """Three networks of six epochs: never backwards, almost at the sixth before the end; the given up fall silent."""
+    heard, told = {}, []
+
+    def hear(flights):
+        told.append({flight.trial for flight in flights})
+        for flight in flights:
+            heard.setdefault(flight.trial, []).append(flight)
+
+    session = searched(InMemory(5, over=lambda trial, epoch, _: trial == 2 and epoch == 2), on_flights=hear, parallel=2)
+    assert [event[1] for event in session.of("give up")] == [2]
+    assert sorted(heard) == list(range(5))
+    for trial, flights in heard.items():
+        epochs = [flight.epochs for flight in flights]
+        assert epochs[0] == 0 if trial < 2 else epochs[0] <= 1
+        assert epochs == sorted(epochs)
+        assert {(flight.networks, flight.of) for flight in flights} == {(3, 6)}
+        assert 5 <= epochs[-1] <= 6 if trial != 2 else epochs[-1] <= 2
+    assert max(map(len, told)) == 2

@@ -35,11 +35,10 @@ from pipeline.stages.evaluate import evaluate
 from pipeline.stages.learners import build_blocks
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.search import search
-from pipeline.stages.setups import Benches, Quest
+from pipeline.stages.setups import Benches, Quest, setup_of
 from pipeline.stages.spaces import as_it_stands, suggested
 from pipeline.stages.train import train
 from pipeline.storage import open_study
-from pipeline.sweeping import setup_of
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
 

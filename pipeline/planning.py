@@ -12,7 +12,7 @@ from pipeline.progress import say
 from pipeline.stages.assignments import Candidate, training_jobs
 from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
-from pipeline.sweeping import setup_of
+from pipeline.stages.setups import setup_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from pipeline.claims import is_claimed
 from pipeline.errors import ArtifactError
+from pipeline.gathered import PHASE
 from pipeline.graph import SEARCH
 from pipeline.progress import say
 from pipeline.storage import shown_url, studies, study_file, winner_file
@@ -38,11 +39,11 @@ def list_runs(runner: Runner, *, with_page: bool = False) -> None:
         say(line)
     if with_page:
         own = [study for study in found if not isinstance(study, ArtifactError) and _key_of(study) == now]
-        publish_page_of(runner, own[0] if own else None)
+        publish_page_of(runner, list({study.user_attrs.get(PHASE): study for study in own}.values()))
 
 
 def _key_of(study: optuna.Study) -> str:
-    return study.study_name.rsplit("-", 1)[-1]
+    return study.study_name.rsplit("-", 1)[-1].partition(".")[0]
 
 
 def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
@@ -50,7 +51,7 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
         return str(study)
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state for trial in trials if is_claimed(trial))
-    key = _key_of(study)
+    key, phase = _key_of(study), study.user_attrs.get(PHASE, "")
     told = [
         f"{counts[state]} {word}"
         for state, word in (
@@ -69,6 +70,7 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
     has_winner = winner_file(runner.store(SEARCH).folder, key).exists()
     notes = [
         *(["winner kept"] if has_winner else []),
-        *(["of the configuration as it is now"] if key.partition(".")[0] == now else []),
+        *(["of the configuration as it is now"] if key == now else []),
     ]
-    return f"{key}  {when}  {', '.join(told) or 'no trial'}  {best}{'  (' + '; '.join(notes) + ')' if notes else ''}"
+    what = f"{key}  {phase}".rstrip()
+    return f"{what}  {when}  {', '.join(told) or 'no trial'}  {best}{'  (' + '; '.join(notes) + ')' if notes else ''}"

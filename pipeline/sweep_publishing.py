@@ -9,11 +9,15 @@ from pipeline.claims import OUT_OF_REACH
 from pipeline.config import shown_layers
 from pipeline.digests import asset_digests, code_digest, library_versions
 from pipeline.errors import ConfigError, StorageError
+from pipeline.gathered import gathered
 from pipeline.graph import SEARCH, key_of
 from pipeline.outputs import Publisher
+from pipeline.stages.setups import setup_of
 from pipeline.storage import load_winner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import optuna
 
     from pipeline.runner import Runner
@@ -22,18 +26,26 @@ if TYPE_CHECKING:
 MODULE = "pipeline.report.sweep_page"
 
 
-def publish_sweep(runner: Runner, study: optuna.Study, winner: Winner | None) -> None:
-    """Write the page anew where it would say something else. Raises StorageError, ArtifactError."""
+def publish_sweep(runner: Runner, studies: Sequence[optuna.Study], winner: Winner | None) -> None:
+    """Write the page anew where it would say something else. Raises StorageError, ArtifactError.
+
+    studies: the one of a flat plan, or those of a guided plan's phases.
+    """
     from pipeline.report.sweep_page import render_sweep
     from pipeline.studied import facts_of
 
     config, competition = runner.config, runner.competition
     values = winner.values if winner else {}
     try:
+        study, space = studies[0], config.search.space
+        if config.search.plan == "guided":
+            together = gathered(studies, setup_of(config).values)
+            study, space = together.study, together.space
+            winner = together.renumbered(winner) if winner else None
         facts = facts_of(
             study,
             winner,
-            space=config.search.space,
+            space=space,
             metric=config.metric,
             settings=shown_layers(values) if config.model.hidden else values,
         )
@@ -49,10 +61,10 @@ def publish_sweep(runner: Runner, study: optuna.Study, winner: Winner | None) ->
     publisher.publish("sweep.html", key, {}, lambda: render_sweep(facts, competition=competition.name))
 
 
-def publish_page_of(runner: Runner, study: optuna.Study | None) -> None:
-    """The page of a study that is finished or in progress. Raises ConfigError where there is none."""
+def publish_page_of(runner: Runner, studies: Sequence[optuna.Study]) -> None:
+    """The page of a search that is finished or in progress. Raises ConfigError where there is none."""
     name = runner.competition.name
-    if study is None:
+    if not studies:
         raise ConfigError(
             f"there is no study of the configuration of {name} as it is now, so no page of it; begin one: "
             f"make sweep NAME={name} TRIALS=20"
@@ -61,4 +73,4 @@ def publish_page_of(runner: Runner, study: optuna.Study | None) -> None:
         winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=name)
     except ConfigError:
         winner = None  # the search has not come to its end yet
-    publish_sweep(runner, study, winner)
+    publish_sweep(runner, studies, winner)

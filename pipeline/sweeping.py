@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from pipeline.claims import Claims, Ears
 from pipeline.config import seconds_of
 from pipeline.errors import StorageError
+from pipeline.gathered import FIXED, PHASE
 from pipeline.graph import SEARCH
 from pipeline.keeping import Keeping
 from pipeline.progress import say
 from pipeline.stages.guided import guided, work_guided
 from pipeline.stages.search import search, work
-from pipeline.stages.setups import Quest, Setup
+from pipeline.stages.setups import Quest, setup_of
 from pipeline.stages.spaces import as_it_stands, grid_size
 from pipeline.storage import open_study, save_winner, shown_url, study_file
 from pipeline.sweep_publishing import publish_sweep
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pipeline.runner import Runner
-    from pipeline.settings import Config, Search
+    from pipeline.settings import Search
     from pipeline.stages.plans import Phase
-    from pipeline.tables import Dataset, Weights, Winner
+    from pipeline.tables import Dataset, Winner
 
 T = TypeVar("T")
 
@@ -51,8 +52,7 @@ def sweep(runner: Runner) -> None:
     kept = file.relative_to(runner.competition.root)
     use = f"make train submit NAME={runner.competition.name} SET=train.tuned=true"
     say(f"{'':<11} kept in {kept}; use it: {use}")
-    if runner.config.search.plan == "flat":
-        publish_sweep(runner, opened[0].study, winner)
+    publish_sweep(runner, [claims.study for claims in opened], winner)
 
 
 def help_out(runner: Runner) -> None:
@@ -125,12 +125,15 @@ class _Studies:
     def _opened(self, search: Search, part: str, fixed: Mapping[str, object]) -> Iterator[Claims]:
         key, store = self.runner.key("search"), self.runner.store(SEARCH)
         folder, name, epochs = store.folder, self.runner.competition.name, self.quest.base.train.epochs
+        phase = part.partition(".")[0].replace("_", " ")
         study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
+        if part and PHASE not in study.user_attrs:
+            study.set_user_attr(PHASE, phase)
+            study.set_user_attr(FIXED, dict(fixed))
         keeping = Keeping(store, key, search, self.quest.runtime.compute, self.teller.say, (part, fixed))
         ears = keeping.beside(Ears(on_told=self.teller.told, on_wait=self.teller.waits))
         claims = Claims(study, search.trials, ears, until=self.until)
         self.opened[:] = [other for other in self.opened if other.study.study_name != study.study_name] + [claims]
-        phase = part.partition(".")[0].replace("_", " ")
         self.teller.opens(claims, phase or shown_url(search.storage) or study_file(folder, key).name)
         with claims.heart():
             try:
@@ -142,8 +145,3 @@ class _Studies:
                 with suppress(OSError):  # a full disk: the next process finds them without a master
                     claims.abandon()
                 raise
-
-
-def setup_of(config: Config, start: Weights | None = None) -> Setup:
-    """The sections that a search may vary."""
-    return Setup(config.preprocess, config.target, config.model, config.train, start)

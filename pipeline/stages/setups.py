@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.data import Data
     from pipeline.runtime import Flight, Runtime
-    from pipeline.settings import FoldSettings, Model, Preprocess, Search, Target, Train
+    from pipeline.settings import Config, FoldSettings, Model, Preprocess, Search, Target, Train
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Dataset, Design, Weights
 
@@ -68,6 +68,11 @@ class Setup:
         """Every dotted key and its value."""
         sections = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "start"}
         return {f"{name}.{leaf}": value for name, own in sections.items() for leaf, value in own}
+
+
+def setup_of(config: Config, start: Weights | None = None) -> Setup:
+    """The sections of a configuration that a search may vary."""
+    return Setup(config.preprocess, config.target, config.model, config.train, start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,9 @@ def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(pr
     again = project.must("search", "--trials", "36", *plan)
     assert not any(line.startswith("trial ") for line in again.splitlines())
     assert len(list(project.models.glob("study-*.journal"))) == 1
+    page = (project.reports / "sweep.html").read_text()
+    assert "36" in page
+    project.must("runs", *plan, "--page")
     kept = json.loads(next(project.models.glob("winner-*.json")).read_text())
     assert len(kept["findings"]) >= 9
     assert len([line for line in project.must("runs", *plan).splitlines() if "as it is now" in line]) >= 9

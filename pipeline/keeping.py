@@ -57,7 +57,7 @@ class Keeping:
         def on_told(trial: FrozenTrial) -> None:
             ears.on_told(trial)
             if trial.state == TrialState.COMPLETE:
-                self.tidy()
+                self.tidy()  # of what was kept before, too, if that was never told
 
         return replace(ears, on_complete=on_complete, on_told=on_told)
 
@@ -75,7 +75,6 @@ class Keeping:
 
     def complete(self, number: int, score: float, trained: Trained) -> None:
         """Keep a trial's predictions, if it is among the best so far; its score is not lost if the disk refuses."""
-        self.tidy()  # the last trial may never have been told
         if self.is_over or not self._is_among_best(number, score):
             return
         oof, test = trained.held_out(), trained.test(self.compute)

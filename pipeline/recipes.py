@@ -30,7 +30,7 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
         # the choices of weight decay hold none at all, which no range in the logarithm can
         "search.space": {
             "train.lr": {"log": (0.5, 50.0)},
-            "train.weight_decay": {"choice": (0.0, 0.1, 1.0, 10.0)},
+            "train.weight_decay": {"choice": (0.0, 0.01, 0.1, 1.0)},
             "train.epochs": {"choice": (50, 100, 200)},
             "train.batch_size": {"choice": (32, 64, 128)},
             "preprocess.scaler": {"choice": ("zscore", "robust", "quantile_normal")},

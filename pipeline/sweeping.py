@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pipeline.claims import Claims, Ears, is_claimed
@@ -72,9 +71,10 @@ def _on_the_study(runner: Runner, do: Callable[[Quest, Claims], T]) -> T:
         except StorageError:
             raise  # there is nobody to give trials back to
         except BaseException:
-            with suppress(OSError):  # a full disk: the next process finds them without a master
-                claims.abandon()
+            claims.abandon()
             raise
+        finally:
+            claims.close()
 
 
 def setup_of(config: Config, start: Weights | None = None) -> Setup:

@@ -11,7 +11,7 @@ from pipeline.runtime import compute_always
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
 from pipeline.stages.starts import knows_rows
-from pipeline.stages.trials import Trained
+from pipeline.stages.trials import STANDS, Trained
 from pipeline.tables import Finalist, Job, Winner
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rescored(quest: Quest, session: Session) -> Winner:
     complete = session.trials(TrialState.COMPLETE)
     order = sorted(complete, key=lambda trial: (trial.value, trial.number))
     chosen = order[: search.finalists]
-    if search.finalists and (stands := [trial for trial in complete if trial.number == 0]) and stands[0] not in chosen:
+    if search.finalists and (stands := [trial for trial in complete if _stands(trial)]) and stands[0] not in chosen:
         chosen = [*chosen, *stands]
     again = _Again(quest, session).scores(chosen)
     finalists = tuple(
@@ -111,6 +111,11 @@ class _Again:
             number: Trained(setup, bench, jobs[i : i + each], fitted[i : i + each]).score(self.quest.metric)
             for i, (number, setup) in zip(range(0, len(jobs), each), setups.items(), strict=True)
         }
+
+
+def _stands(trial: FrozenTrial) -> bool:
+    """Whether a trial is the configuration as it stands: the first one, or where that was interrupted, its next try."""
+    return trial.number == 0 or STANDS in trial.user_attrs
 
 
 def fresh_folds(folds: FoldSettings, repeat: int, *, keeps_split: bool = False) -> tuple[FoldSettings, int]:

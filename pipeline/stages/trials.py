@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Floats, Job
 
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
+STANDS = "as it stands"  # user attribute of the trial that is the configuration as it stands
 REPORTS = 20  # of a training, evenly spaced: each is written to the study's storage
 
 

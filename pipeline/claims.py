@@ -16,6 +16,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from pipeline.database import OUT_OF_REACH, Database, tried_once
+from pipeline.errors import StorageError
 from pipeline.heartbeat import Heart, computer, is_alive, worker_name
 from pipeline.stages.trials import CAUSE, STANDS
 
@@ -142,7 +143,13 @@ class Claims:
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
         """A trial with a finite score."""
         self.ears.on_complete(trial.number, score, trained)
-        self._tell(trial, TrialState.COMPLETE, score)
+        try:
+            self._tell(trial, TrialState.COMPLETE, score)
+        except StorageError:
+            self.ears.on_wait(
+                f"trial {trial.number} has the score {score:.5f}, which cannot be told: it will be tried again"
+            )
+            raise
 
     def fail(self, trial: optuna.Trial, cause: str) -> None:
         """A trial that has no score and would have none another time."""

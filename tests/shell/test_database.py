@@ -87,12 +87,14 @@ def opened(folder: Path, url: str, patience: str) -> Claims:
 
 def test_a_locked_sqlite_is_waited_for_and_then_a_sentence_that_names_postgresql(tmp_path: Path, url: str) -> None:
     """FAULT 14: somebody writes for longer than the patience; whoever opens it then hears the same."""
-    claims = opened(tmp_path, url, "1s")
+    claims, said = opened(tmp_path, url, "1s"), list[str]()
+    claims.ears = Ears(on_wait=said.append)
     [trial] = claims.ask(1)
     holder = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match=r"locked for \d+ s \(database is locked\).*take PostgreSQL"):
         claims.complete(trial, 0.5, None)  # type: ignore[arg-type]
+    assert said == ["trial 0 has the score 0.50000, which cannot be told: it will be tried again"]
     with pytest.raises(StorageError, match=r"database is locked.*take PostgreSQL"):
         opened(tmp_path, url, "1s")
     holder.execute("ROLLBACK")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 OUT_OF_REACH = (StorageInternalError, SQLAlchemyError, ConnectionError)
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0  # seconds between two tries
 SQLITE_SHARE = 0.05  # of the patience, that one try waits for a lock: Optuna itself tries some writes five times
+STARTS = 60  # tries to open a database whose tables are being made
 # psycopg's words for libpq: a server that is gone without a word is noticed within a minute
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 DRIVERS = '`pip install "foldpack[postgres]"`, in a clone `make setup EXTRAS=postgres`'
@@ -123,18 +124,24 @@ def _opened(address: sqlalchemy.URL, patience: float) -> Database:
     if not patience:  # only a look at it: no connection stays
         options["poolclass"] = NullPool
     text = address.render_as_string(hide_password=False)
-    for last in (False, False, False, True):
+    for left in reversed(range(STARTS)):
         try:
             database = Database(text, patience=patience, options=options)
             break
         except SQLAlchemyError as error:
-            if last or not (isinstance(error, IntegrityError) or "already exists" in reason_of(error)):
+            if not left or not _is_being_made(error):
                 raise
-            time.sleep(FIRST_PAUSE)  # processes that start together make the tables together
+            time.sleep(FIRST_PAUSE)
     if is_sqlite:
         with database.engine.connect() as connection:
             connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
     return database
+
+
+def _is_being_made(error: SQLAlchemyError) -> bool:
+    """Whether another process makes the tables at this moment: those that start together all find none."""
+    told = reason_of(error)
+    return isinstance(error, IntegrityError) or "already exists" in told or "deadlock" in told
 
 
 def cannot_open(url: str, error: Exception) -> StorageError:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tests.shell.conftest import Project
 
 QUICK = ("--set", "train.epochs=3", "--set", "search.finalists=1", "--set", "search.repeats=1", "--parallel", "2")
-LONGER = (*QUICK[2:], "--set", "train.epochs=400")  # a trial of a second or so
+LONGER = (*QUICK[2:], "--set", "train.epochs=60")
 FOR_EVER = (*QUICK[2:], "--set", "train.epochs=1000000")
 # a child that a non-interactive shell has put into the background ignores Ctrl-C
 SHELL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -87,7 +88,7 @@ def wait_until(is_so: Callable[[], bool], *, alive: Sequence[subprocess.Popen[st
         for process in alive:
             assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it has not come to that"
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def counts(study: optuna.Study) -> Counter[TrialState]:
@@ -204,7 +205,7 @@ def test_four_workers_one_is_killed_and_the_database_restarts(
     project.must("ingest")
     words = ("--trials", "24", "--storage", postgres_url, *LONGER)
     workers = [begun("worker", "tiny", *words) for _ in range(4)]
-    wait_until(lambda: _has_tables(postgres_url), alive=workers)
+    wait_until(lambda: _has_study(postgres_url), alive=workers)
     study = study_of(project, postgres_url)
     wait_until(lambda: told(study) >= 4, alive=workers)
     wait_until(lambda: any(in_flight(study, worker) for worker in workers), alive=workers)
@@ -225,11 +226,13 @@ def test_four_workers_one_is_killed_and_the_database_restarts(
     check_search_afterwards(project, 24, "--storage", postgres_url, *LONGER)
 
 
-def _has_tables(url: str) -> bool:
-    try:
-        return bool(optuna.get_all_study_names(database_of(url)))
-    except Exception:  # noqa: BLE001 - whatever it is, the tables are not there yet
-        return False
+def _has_study(url: str) -> bool:
+    """Asked without Optuna, which would make the tables itself."""
+    import psycopg
+
+    with suppress(psycopg.errors.UndefinedTable), psycopg.connect(url) as connection:
+        return connection.execute("SELECT 1 FROM studies").fetchone() is not None
+    return False
 
 
 # --- the default storage

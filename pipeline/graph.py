@@ -118,7 +118,7 @@ NOT_IN_KEYS = {
 NOT_IN_SEARCH_KEYS = {
     *("search.trials", "search.timeout", "search.parallel", "search.sampler", "search.pruner", "search.percentile"),
     *("search.startup_trials", "search.warmup_share", "search.finalists", "search.repeats", "search.kept"),
-    *("search.storage", "search.seed", "train.seeds", "train.refit"),
+    *("search.storage", "search.patience", "search.seed", "train.seeds", "train.refit"),
 }
 
 

@@ -418,6 +418,9 @@ class Search(Settings):
     storage: str = Field(
         "", description="URL of the study's database, postgresql://… for many machines; empty: a file in models/NAME/"
     )
+    patience: str = Field(
+        "5m", pattern=DURATION, description="how long a database that does not answer, or is locked, is waited for"
+    )
     seed: int = Field(0, ge=0, le=2**31, description="of the sampler")
     space: dict[str, Range] = Field(default_factory=dict, description="dotted key -> range; each recipe has its own")
 

@@ -1,4 +1,4 @@
-"""Studies on disk: an Optuna journal that survives a torn last line, and the winner beside it."""
+"""Where studies lie: an Optuna journal beside the models or a database, and the winner in a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ArtifactError, ConfigError, StorageError
+from pipeline.config import seconds_of
+from pipeline.errors import ArtifactError, ConfigError
 from pipeline.files import write_atomically
 from pipeline.store import KEY_SHOWN
 from pipeline.tables import Finalist, Winner
@@ -16,13 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import optuna
-    from optuna.storages.journal import JournalFileOpenLock
 
     from pipeline.settings import Search
-
-
-SQLITE_SECONDS = 120.0  # that a process waits for another one's write
-DRIVERS = '`pip install "foldpack[postgres]"`, in a clone `make setup EXTRAS=postgres`'
 
 
 def study_file(folder: Path, key: str) -> Path:
@@ -43,7 +39,7 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = search.storage
-    storage = _database(url) if url else _journal(folder, key)
+    storage = _database(url, seconds_of(search.patience)) if url else _journal(folder, key)
     try:
         study = optuna.create_study(
             study_name=f"{name}-{key[:KEY_SHOWN]}{part and '.' + part}",
@@ -53,7 +49,7 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
         )
         trials = len(study.get_trials(deepcopy=False))
     except (ValueError, KeyError) as error:
-        where = url or study_file(folder, key)
+        where = shown_url(url) or study_file(folder, key)
         raise ArtifactError(
             f"{where}: not a readable study ({type(error).__name__}: {error}); move it away to start it anew"
         ) from None
@@ -69,7 +65,7 @@ def studies(folder: Path, *, name: str, url: str) -> list[optuna.Study | Artifac
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url:
-        storage = _database(url)
+        storage = _database(url, 0.0)
         names = [found for found in optuna.get_all_study_names(storage) if found.rpartition("-")[0] == name]
         return [optuna.load_study(study_name=found, storage=storage) for found in sorted(names)]
     found: list[optuna.Study | ArtifactError] = []
@@ -85,77 +81,28 @@ def studies(folder: Path, *, name: str, url: str) -> list[optuna.Study | Artifac
 
 def _journal(folder: Path, key: str) -> optuna.storages.BaseStorage:
     """A file beside the models, which several processes of one computer may write."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages import JournalStorage
+
+    from pipeline.journal import Journal, heal_journal, not_readable
 
     folder.mkdir(parents=True, exist_ok=True)
     file = study_file(folder, key)
+    heal_journal(file)
     try:
-        heal_journal(file)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(file), journal_lock(file)))
-    except (ValueError, KeyError) as error:
-        raise ArtifactError(
-            f"{file}: not a readable journal ({type(error).__name__}: {error}); move it away to start the study anew"
-        ) from None
+        return JournalStorage(Journal(file))
+    except KeyError as error:
+        raise not_readable(file, error) from None
 
 
-def journal_lock(file: Path) -> JournalFileOpenLock:
-    """The lock under which every process writes to a journal, and under which it is healed."""
-    from optuna.storages.journal import JournalFileOpenLock
+def _database(url: str, patience: float) -> optuna.storages.BaseStorage:
+    from pipeline.database import open_database
 
-    return JournalFileOpenLock(str(file))
-
-
-def _database(url: str) -> optuna.storages.BaseStorage:
-    """A database of any kind that SQLAlchemy knows; SQLite waits for its lock instead of giving up at once."""
-    import optuna
-    import sqlalchemy
-
-    try:
-        address = sqlalchemy.make_url(url)
-        if address.drivername == "postgresql":
-            address = address.set(drivername="postgresql+psycopg")
-        is_sqlite = address.get_backend_name() == "sqlite"
-        options: dict[str, object] = (
-            {"connect_args": {"timeout": SQLITE_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
-        )
-        storage = optuna.storages.RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
-        if is_sqlite:
-            with storage.engine.connect() as connection:
-                connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
-    except ModuleNotFoundError as error:
-        raise StorageError(f"{shown_url(url)} needs {error.name}, which is not installed; run {DRIVERS}") from None
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
-        reason = str(error.__cause__ or error).strip().split("\n")[0]
-        raise StorageError(
-            f"search.storage = {shown_url(url)!r}: the study's database cannot be opened ({reason}); check address, "
-            f"user and password, and that the server runs"
-        ) from None
-    return storage
+    return open_database(url, patience)
 
 
 def shown_url(url: str) -> str:
     """The address of a database without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
-def heal_journal(file: Path) -> bool:
-    """Cut a half-written last line (power cut, full disk), which would make the study unreadable for ever.
-
-    The torn file is kept as `.bak`. True if there was something to heal.
-    """
-    from optuna.storages.journal._file import get_lock_file
-
-    if not file.exists():
-        return False
-    with get_lock_file(journal_lock(file)):
-        content = file.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole == content:
-            return False
-        write_atomically(file.with_suffix(".bak"), content)
-        write_atomically(file, whole)
-        return True
 
 
 def winner_file(folder: Path, key: str) -> Path:
@@ -165,6 +112,7 @@ def winner_file(folder: Path, key: str) -> Path:
 
 def save_winner(folder: Path, key: str, winner: Winner) -> Path:
     """Write the winner for `train.tuned = true`."""
+    folder.mkdir(parents=True, exist_ok=True)  # where the study is in a database, nothing may have been kept here yet
     file = winner_file(folder, key)
     fields = {"key": key, **asdict(winner)}
     write_atomically(file, (json.dumps(fields, indent=1) + "\n").encode())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from pipeline.claims import OUT_OF_REACH
 from pipeline.config import shown_layers
+from pipeline.database import OUT_OF_REACH
 from pipeline.digests import asset_digests, code_digest, library_versions
 from pipeline.errors import ConfigError, StorageError
 from pipeline.gathered import gathered

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -142,6 +142,7 @@ class _Studies:
             except StorageError:
                 raise  # there is nobody to give trials back to
             except BaseException:
-                with suppress(OSError):  # a full disk: the next process finds them without a master
-                    claims.abandon()
+                claims.abandon()
                 raise
+            finally:
+                claims.close()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,29 @@ settings.register_profile(
     "foldpack", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("foldpack")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server that runs, for as long as a test does not stop it."""
+    from tests.postgres import Postgres, absent
+
+    if why := absent():
+        pytest.skip(why)
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """An empty database on it."""
+    if not postgres.is_running():
+        postgres.start()
+    return postgres.database(f"d{uuid.uuid4().hex}")
 
 
 @pytest.fixture(scope="module")

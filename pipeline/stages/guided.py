@@ -89,4 +89,4 @@ def _searched(phase: Phase, fixed: Mapping[str, object], quest: Quest, sessions:
             return None
         if not complete and not fixed:
             raise TrainingError(nothing_finite(failed))
-        return [replace(one, values={**fixed, **one.values}, phase=phase.name) for one in standings_of(own, complete)]
+        return [replace(one, values={**fixed, **one.values}, phase=phase.name) for one in standings_of(complete)]

@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, TrainingError
 from pipeline.stages.finalists import rescored
 from pipeline.stages.pool import Pool
 from pipeline.stages.spaces import as_it_stands, suggested
-from pipeline.stages.trials import CAUSE, TRAIN, VALID
+from pipeline.stages.trials import CAUSE, STANDS, TRAIN, VALID
 from pipeline.tables import Standing
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def search(quest: Quest, session: Session) -> Winner:
     work(quest, session)
     if not session.trials(TrialState.COMPLETE):
         raise TrainingError(nothing_finite(session.trials(TrialState.FAIL)))
-    return rescored(quest, session, standings_of(quest, session.trials(TrialState.COMPLETE)))
+    return rescored(quest, session, standings_of(session.trials(TrialState.COMPLETE)))
 
 
 def work(quest: Quest, session: Session) -> None:
@@ -58,16 +58,14 @@ def examples(base: Setup, search: Search) -> list[Candidate]:
     return [base.with_values(values).candidate for values in asked]
 
 
-def standings_of(quest: Quest, complete: Sequence[optuna.trial.FrozenTrial]) -> list[Standing]:
-    """Trials with a score, as plain values; the first with the values of the configuration is that as it stands."""
-    wanted = as_it_stands(quest.base.values, quest.search.space).items()
-    stands = next((trial.number for trial in complete if wanted <= trial.params.items()), None)
+def standings_of(complete: Sequence[optuna.trial.FrozenTrial]) -> list[Standing]:
+    """Trials with a score, as plain values; the configuration as it stands came first, or was tried again later."""
     return [
         Standing(
             trial.number,
             dict(trial.params),
             float(trial.value or 0.0),
-            stands=trial.number == stands,
+            stands=trial.number == 0 or STANDS in trial.user_attrs,
             train=trial.user_attrs.get(TRAIN),
             valid=trial.user_attrs.get(VALID),
         )

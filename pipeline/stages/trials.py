@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
 TRAIN, VALID = "train loss", "valid loss"  # of a trial with a score: means over its networks, where somebody looked
+STANDS = "as it stands"  # user attribute of the trial that is the configuration as it stands
 REPORTS = 20  # of a training, evenly spaced: each is written to the study's storage
 
 

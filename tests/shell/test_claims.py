@@ -3,21 +3,22 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
 import optuna
 import pytest
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from pipeline.claims import MOST_RETRIES, RETRIES, WORKER, Claims, Ears, Patience, is_claimed, worker_name
-from pipeline.errors import StorageError
+from pipeline.claims import MOST_RETRIES, RETRIES, RETRY_OF, WORKER, Claims, Ears, Patience, is_claimed
+from pipeline.heartbeat import computer, is_alive
 from pipeline.settings import Range, Search
-from pipeline.stages.trials import CAUSE, is_void
+from pipeline.stages.trials import CAUSE, STANDS, is_void
 from pipeline.storage import open_study
 
-QUICK = Patience(beat=0.05, silence=0.4, database=0.5, look=0.02)
+QUICK = Patience(beat=0.05, silence=0.4, look=0.02)
 SEARCH = Search(sampler="random", pruner="none", space={"x": Range(uniform=(0.0, 1.0))})
 
 
@@ -87,6 +88,65 @@ def test_what_was_interrupted_is_tried_again_with_the_same_values(study):
     assert all(trial.user_attrs[RETRIES] == 0 for trial in again)
 
 
+def test_two_processes_that_begin_at_once_try_the_configuration_once(study, tmp_path):
+    """Both have found an empty study and queue it: the second copy counts for nothing, for nobody."""
+    first, second = claims_of(study, 4), claims_of(opened(tmp_path), 4)
+    real = second.study.enqueue_trial
+    second.study.enqueue_trial = lambda *words, **named: (first.begin({"x": 0.25}), real(*words, **named))
+    second.begin({"x": 0.25})
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 2
+    for claims in (second, first):
+        while trials := claims.ask(2):
+            for trial in trials:
+                claims.complete(trial, suggested(trial), None)
+    drawn = [trial.params["x"] for trial in finished(study)]
+    assert len(drawn) == 4
+    assert drawn.count(0.25) == 1
+    assert study.trials[0].params == {"x": 0.25}
+
+
+def test_the_configuration_is_known_wherever_it_is_tried_again(study):
+    """Interrupted as trial 0, it is another number's, with the same mark."""
+    claims = claims_of(study, 1)
+    claims.begin({"x": 0.25})
+    claims.ask(1)
+    claims.abandon()
+    [again] = claims_of(study, 1).ask(1)
+    assert suggested(again) == 0.25
+    assert again.user_attrs[STANDS]
+
+
+def test_values_that_nobody_has_looked_at_are_not_lost_either(study, gone):
+    """A queued trial whose process dies before it has asked for them."""
+    study.enqueue_trial({"x": 0.25})
+    study.ask().set_user_attr(WORKER, f"{computer()} {gone} 00000000")
+    [again] = claims_of(study, 1).ask(1)
+    assert suggested(again) == 0.25
+
+
+def test_values_are_queued_again_by_whoever_looks(study, gone):
+    """A process that died, or lost the storage, between the burial and the queue; a second look queues nothing more."""
+    lost = forsaken(study, f"{computer()} {gone} 00000000")
+    study.tell(lost.number, state=TrialState.FAIL)
+    for _ in range(2):
+        claims_of(study, 1)._bury()
+    [queued] = study.get_trials(states=(TrialState.WAITING,))
+    assert queued.user_attrs[RETRY_OF] == lost.number
+    assert queued.system_attrs["fixed_params"] == lost.params
+
+
+def test_one_from_the_queue_makes_room_for_those_with_higher_numbers(study):
+    """Number 1 was begun by somebody who had found the queue empty, and has the only place: number 0 goes back."""
+    study.enqueue_trial({"x": 0.25})
+    study._storage.create_new_trial(study._study_id)
+    claims = claims_of(study, 1)
+    assert claims._claim() is None
+    assert [trial.number for trial in finished(study)] == [1]
+    claims._bury()
+    [queued] = study.get_trials(states=(TrialState.WAITING,))
+    assert queued.system_attrs["fixed_params"] == {"x": 0.25}
+
+
 def test_two_processes_that_ask_at_once_do_not_ask_for_one_too_many(study, tmp_path, monkeypatch):
     """Both see one free place before either has taken it: the lower number has it."""
     first, second = claims_of(study, 1), claims_of(opened(tmp_path), 1)
@@ -128,8 +188,7 @@ def gone():
 
 def test_trials_of_a_dead_process_of_this_computer_are_tried_again_at_once(study, gone):
     """With the same values; it counts as one of few tries."""
-    host = worker_name().rsplit(" ", 2)[0]
-    lost = forsaken(study, f"{host} {gone} 00000000")
+    lost = forsaken(study, f"{computer()} {gone} 00000000")
     [again] = claims_of(study, 1).ask(1)
     assert suggested(again) == lost.params["x"]
     assert again.user_attrs[RETRIES] == 1
@@ -154,8 +213,7 @@ def test_a_silent_process_of_another_computer_is_dead_after_a_while_and_a_living
 
 def test_a_trial_whose_processes_keep_dying_fails_for_good(study, gone):
     """Tried three times in all: then it counts, and says so."""
-    host = worker_name().rsplit(" ", 2)[0]
-    forsaken(study, f"{host} {gone} 00000000", deaths=MOST_RETRIES)
+    forsaken(study, f"{computer()} {gone} 00000000", deaths=MOST_RETRIES)
     assert list(claims_of(study, 1).ask(1)) == []
     assert study.trials[0].state == TrialState.FAIL
     assert "died 3 times" in study.trials[0].user_attrs[CAUSE]
@@ -166,17 +224,18 @@ def test_a_process_without_work_waits_for_trials_of_others_which_may_yet_die(stu
     forsaken(study, "elsewhere 1 aaaaaaaa")
     said = []
     [again] = claims_of(study, 1, ears=Ears(on_wait=said.append)).ask(1)
-    assert said[0] == "waiting for 1 trials of other processes"
+    assert said[0] == "waiting for 1 trial of other processes"
     assert again.number == 1
 
 
-def test_a_process_that_was_taken_for_dead_changes_nothing_when_it_comes_back(study):
+def test_a_process_that_was_taken_for_dead_changes_nothing_when_it_comes_back(study, monkeypatch):
     """Its trial was buried; what it tells is dropped, and its retry stands."""
     claims, told = claims_of(study, 1), []
     [trial] = claims.ask(1)
     suggested(trial)
     other = claims_of(study, 1)
-    other._try_again(trial.number, trial.params, {}, is_death=True)
+    monkeypatch.setattr("pipeline.claims.is_alive", lambda _: False)
+    other._bury()
     claims.ears = Ears(on_told=told.append)
     assert claims.report(trial, 1, 0.5)  # to be given up
     claims.complete(trial, 0.5, None)
@@ -196,38 +255,6 @@ def test_no_trial_is_asked_for_once_the_time_is_up(study):
     assert len(finished(study)) == 1
 
 
-def test_a_database_that_comes_back_is_waited_for(study, monkeypatch):
-    """Two calls fail: said once each, and the trial is told."""
-    claims, said = claims_of(study, 1), []
-    claims.ears = Ears(on_wait=said.append)
-    [trial] = claims.ask(1)
-    suggested(trial)
-    real, failures = study.tell, []
-
-    def tell(*arguments, **keywords):
-        if len(failures) < 2:
-            failures.append(1)
-            raise StorageInternalError("lost")
-        return real(*arguments, **keywords)
-
-    monkeypatch.setattr(study, "tell", tell)
-    claims.complete(trial, 1.0, None)
-    assert len(said) == 2
-    assert "trying again (lost)" in said[0]
-    assert study.best_value == 1.0
-
-
-def test_a_database_that_stays_away_ends_the_search_with_a_sentence(study, monkeypatch):
-    """After the patience that it was given, with what to do."""
-
-    def fail(*_, **__):
-        raise StorageInternalError("could not connect to server")
-
-    monkeypatch.setattr(study, "get_trials", fail)
-    with pytest.raises(StorageError, match=r"not answered for 0\.5 s \(could not connect.* run the same command again"):
-        claims_of(study, 1).ask(1)
-
-
 def test_a_reason_outlives_the_session(study):
     """Plain values are remembered with the study."""
     claims_of(study, 1).remember("again 3 0", 0.25)
@@ -245,6 +272,15 @@ def work(folder, wanted, pause):
                 value = suggested(trial)
                 time.sleep(pause)
                 claims.complete(trial, value, None)
+
+
+def test_a_process_that_nobody_has_asked_for_its_end_is_dead():
+    """It still has its number; so has this one, which lives."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    while is_alive(child.pid):
+        time.sleep(0.01)
+    assert child.wait() == 0
+    assert is_alive(os.getpid())
 
 
 @pytest.mark.slow

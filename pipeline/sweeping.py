@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -10,6 +11,7 @@ from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.graph import SEARCH
 from pipeline.progress import say
+from pipeline.stages.samplers import sampler_of
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, Setup
 from pipeline.storage import open_study, save_winner, shown_url, study_file
@@ -67,6 +69,8 @@ def _on_the_study(runner: Runner, do: Callable[[Quest, Claims], T]) -> T:
     quest = Quest(dataset, setup_of(config, runner.start()), config.search, config.folds, config.metric, runtime)
     with bar, claims.heart():
         try:
+            if claims.has_company():  # with one seed, processes that begin together suggest the same points
+                study.sampler = sampler_of(config.search, secrets.randbelow(2**31))
             return do(quest, claims)
         except StorageError:
             raise  # there is nobody to give trials back to

@@ -194,6 +194,16 @@ class Claims:
                 del self.mine[number]
             self._queue_again(self._all())
 
+    def has_company(self) -> bool:
+        """Whether other processes may be asking for trials of this study.
+
+        Each says that it is there before it looks, so of those that begin at once only one can find itself alone.
+        """
+        self.study.set_user_attr(BEAT + self.me, 0)
+        beats = self.study.user_attrs
+        others = [name.removeprefix(BEAT) for name in beats if name.startswith(BEAT)]
+        return any(worker != self.me and not self._is_gone(worker, beats) for worker in others)
+
     def close(self) -> None:
         """Part from the database."""
         if self.database is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from pipeline.graph import SEARCH
 from pipeline.keeping import Keeping
 from pipeline.progress import say
 from pipeline.stages.guided import guided, work_guided
+from pipeline.stages.samplers import sampler_of
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, setup_of
 from pipeline.stages.spaces import as_it_stands, grid_size
@@ -137,6 +139,8 @@ class _Studies:
         self.teller.opens(claims, phase or shown_url(search.storage) or study_file(folder, key).name)
         with claims.heart():
             try:
+                if claims.has_company():  # with one seed, processes that begin together suggest the same points
+                    study.sampler = sampler_of(search, secrets.randbelow(2**31))
                 with keeping.during(claims):
                     yield claims
             except StorageError:

@@ -147,6 +147,13 @@ def test_one_from_the_queue_makes_room_for_those_with_higher_numbers(study):
     assert queued.system_attrs["fixed_params"] == {"x": 0.25}
 
 
+def test_of_processes_that_begin_at_once_one_at_most_is_alone(study, tmp_path, gone):
+    """One that has ended on this computer is no company; one that has begun, here or elsewhere, is."""
+    study.set_user_attr(f"beat {computer()} {gone} 00000000", 3)
+    assert not claims_of(study, 1).has_company()
+    assert claims_of(opened(tmp_path), 1).has_company()
+
+
 def test_two_processes_that_ask_at_once_do_not_ask_for_one_too_many(study, tmp_path, monkeypatch):
     """Both see one free place before either has taken it: the lower number has it."""
     first, second = claims_of(study, 1), claims_of(opened(tmp_path), 1)

@@ -126,7 +126,8 @@ def load_winner(folder: Path, key: str, *, name: str) -> Winner:
         fields = json.loads(file.read_text())
         del fields["key"]
         finalists = [Finalist(**{**one, "again": tuple(one["again"])}) for one in fields.pop("finalists")]
-        return Winner(**fields, finalists=tuple(finalists))
+        findings = tuple(fields.pop("findings"))
+        return Winner(**fields, finalists=tuple(finalists), findings=findings)
     except (OSError, ValueError, KeyError, TypeError):
         older = sorted(folder.glob("winner-*.json"))
         found = f"; {len(older)} finished under other data, code or settings" if older else ""

@@ -54,7 +54,10 @@ def sweep(runner: Runner) -> None:
     kept = file.relative_to(runner.competition.root)
     use = f"make train submit NAME={runner.competition.name} SET=train.tuned=true"
     say(f"{'':<11} kept in {kept}; use it: {use}")
-    publish_sweep(runner, [claims.study for claims in opened], winner)
+    try:
+        publish_sweep(runner, [claims.study for claims in opened], winner)
+    finally:
+        _close(opened)
 
 
 def help_out(runner: Runner) -> None:
@@ -92,8 +95,17 @@ def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T]) -> T:
     )
     runtime = replace(runtime, on_progress=teller.again)
     quest = Quest(dataset, own, config.search, config.folds, config.metric, runtime, teller.heard)
-    with bar:
-        return do(quest, _Studies(runner, quest, teller, until, opened))
+    try:
+        with bar:
+            return do(quest, _Studies(runner, quest, teller, until, opened))
+    finally:
+        _close(opened)
+
+
+def _close(opened: list[Claims]) -> None:
+    """Part from databases; a study that is looked at again connects anew."""
+    for claims in opened:
+        claims.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +160,3 @@ class _Studies:
             except BaseException:
                 claims.abandon()
                 raise
-            finally:
-                claims.close()

@@ -31,7 +31,7 @@ OVERFIT = 0.15  # a training loss this much below the validation loss, as a shar
 SHARES = {"learning rate": 0.4, "structure": 0.35, "regularisation": 0.25}  # of the trials that a sampler leads
 ODD_SHARE = 0.1  # of another phase whose choices somebody made a range
 ROWS_A_STEP = 8  # a batch is at most one such part of the rows: fewer steps an epoch teach little
-BATCHES = (32, 64, 128, 256, 512, 1024, 2048)
+BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 ONLY_WITH_LAYERS = ("model.width", "model.depth", "model.dropout", "model.activation", "model.norm", "model.residual")
 
 
@@ -147,8 +147,8 @@ def _spaces(search: Search, base: Setup, rows: int) -> dict[str, Space]:
     spaces: dict[str, Space] = {}
     for name, space in own.items():
         kept = {key: search.space.get(key, dimension) for key, dimension in space.items() if _counts(key, base)}
-        if kept:
-            spaces[name] = with_own(kept, base.values)
+        if kept and _points("", held := with_own(kept, base.values)) != 1:
+            spaces[name] = held
     return spaces
 
 
@@ -160,11 +160,12 @@ def _counts(key: str, base: Setup) -> bool:
 def _own_spaces(base: Setup, rows: int) -> dict[str, Space]:
     train = base.train
     most = max(train.batch_size, rows // ROWS_A_STEP)
+    own = (train.batch_size,)
     lr, decay = train.lr, train.weight_decay or 1e-2
     return {
         "inputs": {"preprocess.scaler": Range(choice=("zscore", "robust", "quantile_normal"))},
         "initialisation": {"model.init": Range(choice=("pytorch", "xavier_normal", "kaiming_normal"))},
-        "batch size": {"train.batch_size": Range(choice=tuple(size for size in BATCHES if size <= most))},
+        "batch size": {"train.batch_size": Range(choice=tuple(size for size in BATCHES if size <= most) or own)},
         "epochs": {"train.epochs": Range(choice=(max(1, train.epochs // 2), train.epochs, 2 * train.epochs))},
         "learning rate": {
             "train.lr": Range(log=(lr / 10, lr * 10)),

@@ -16,7 +16,7 @@ from pipeline.stages.spaces import grid
 from pipeline.stages.trials import is_void
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
@@ -48,12 +48,10 @@ class Grid(BaseSampler):
         storage = study._storage  # noqa: SLF001 - as Optuna's own samplers keep what they chose
         while True:
             others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-            taken = {self._place(other) for other in others if not is_void(other)}
-            free = [place for place in range(len(self.points)) if place not in taken]
+            free = sorted(set(range(len(self.points))) - self._taken(others))
             place = free[0] if free else trial.number % len(self.points)
             storage.set_trial_system_attr(trial._trial_id, POINT, place)  # noqa: SLF001
-            earlier = study.get_trials(deepcopy=False)[: trial.number]
-            if not free or all(self._place(other) != place for other in earlier):
+            if not free or place not in self._taken(study.get_trials(deepcopy=False)[: trial.number]):
                 return
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
@@ -78,6 +76,10 @@ class Grid(BaseSampler):
     ) -> object:
         """That of the trial's point; of a queued trial without that value, any."""
         return self.points[trial.system_attrs.get(POINT, 0)][param_name]
+
+    def _taken(self, trials: Sequence[FrozenTrial]) -> set[int | None]:
+        """Points of those trials, but for what came to no end."""
+        return {self._place(trial) for trial in trials if not is_void(trial)}
 
     def _place(self, trial: FrozenTrial) -> int | None:
         if POINT in trial.system_attrs:

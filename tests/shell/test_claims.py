@@ -17,6 +17,7 @@ from pipeline.heartbeat import computer, is_alive
 from pipeline.settings import Range, Search
 from pipeline.stages.trials import CAUSE, STANDS, is_void
 from pipeline.storage import open_study
+from tests.stages.studies import UNSEEN
 
 QUICK = Patience(beat=0.05, silence=0.4, look=0.02)
 SEARCH = Search(sampler="random", pruner="none", space={"x": Range(uniform=(0.0, 1.0))})
@@ -57,7 +58,7 @@ def test_a_study_has_exactly_as_many_trials_as_wanted(study):
             elif told == 2:
                 claims.fail(trial, "a reason")
             else:
-                claims.complete(trial, 1.0, None)
+                claims.complete(trial, 1.0, UNSEEN)
             told += 1
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL] + [TrialState.COMPLETE] * 4
@@ -71,7 +72,7 @@ def test_the_configuration_comes_first_once(study):
         claims.begin({"x": 0.25})
         for trial in claims.ask(1):
             suggested(trial)
-            claims.complete(trial, 1.0, None)
+            claims.complete(trial, 1.0, UNSEEN)
     assert study.trials[0].params == {"x": 0.25}
     assert study.trials[1].params != {"x": 0.25}
     assert len(study.trials) == 2
@@ -98,7 +99,7 @@ def test_two_processes_that_begin_at_once_try_the_configuration_once(study, tmp_
     for claims in (second, first):
         while trials := claims.ask(2):
             for trial in trials:
-                claims.complete(trial, suggested(trial), None)
+                claims.complete(trial, suggested(trial), UNSEEN)
     drawn = [trial.params["x"] for trial in finished(study)]
     assert len(drawn) == 4
     assert drawn.count(0.25) == 1
@@ -245,7 +246,7 @@ def test_a_process_that_was_taken_for_dead_changes_nothing_when_it_comes_back(st
     other._bury()
     claims.ears = Ears(on_told=told.append)
     assert claims.report(trial, 1, 0.5)  # to be given up
-    claims.complete(trial, 0.5, None)
+    claims.complete(trial, 0.5, UNSEEN)
     claims.fail(trial, "a reason")
     assert told == []
     assert is_void(study.trials[0])
@@ -258,7 +259,7 @@ def test_no_trial_is_asked_for_once_the_time_is_up(study):
     [trial] = claims.ask(1)
     time.sleep(0.06)
     assert list(claims.ask(1)) == []
-    claims.complete(trial, 1.0, None)
+    claims.complete(trial, 1.0, UNSEEN)
     assert len(finished(study)) == 1
 
 
@@ -278,7 +279,7 @@ def work(folder, wanted, pause):
             for trial in trials:
                 value = suggested(trial)
                 time.sleep(pause)
-                claims.complete(trial, value, None)
+                claims.complete(trial, value, UNSEEN)
 
 
 def test_a_process_that_nobody_has_asked_for_its_end_is_dead():

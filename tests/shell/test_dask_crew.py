@@ -20,7 +20,7 @@ from pipeline.dask_crew import DaskCrew, UntilStopped, differences
 from pipeline.devices import Places
 from pipeline.errors import ConfigError, TrainingError, WorkerError
 from pipeline.runtime import Part, Runtime
-from pipeline.settings import FoldSettings, Preprocess, Search, Target
+from pipeline.settings import FoldSettings, Preprocess, Range, Search, Target
 from pipeline.spreading import open_spread
 from pipeline.stages.packs import PackWork
 from pipeline.stages.search import search
@@ -81,7 +81,7 @@ def test_finalists_of_a_sweep_are_scored_again_on_a_cluster_with_the_same_result
 
     def swept(**lent):
         base = Setup(Preprocess(), Target(), SMALL_MODEL, SHORT_TRAINING)
-        options = Search(trials=3, parallel=2, finalists=2, repeats=1)
+        options = Search(trials=3, parallel=2, finalists=2, repeats=1, space={"train.lr": Range(log=(1e-3, 1e-1))})
         runtime = Runtime(COMPUTE, **lent)
         quest = Quest(generated_dataset(), base, options, FoldSettings(count=3), "rmse", runtime)
         return search(quest, InMemory(3))

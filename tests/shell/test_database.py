@@ -14,6 +14,7 @@ from pipeline.database import Database, open_database, tried_once
 from pipeline.errors import StorageError
 from pipeline.settings import Range, Search
 from pipeline.storage import open_study
+from tests.stages.studies import UNSEEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,12 +94,12 @@ def test_a_locked_sqlite_is_waited_for_and_then_a_sentence_that_names_postgresql
     holder = sqlite3.connect(tmp_path / "studies.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match=r"locked for \d+ s \(database is locked\).*take PostgreSQL"):
-        claims.complete(trial, 0.5, None)  # type: ignore[arg-type]
+        claims.complete(trial, 0.5, UNSEEN)
     assert said == ["trial 0 has the score 0.50000, which cannot be told: it will be tried again"]
     with pytest.raises(StorageError, match=r"database is locked.*take PostgreSQL"):
         opened(tmp_path, url, "1s")
     holder.execute("ROLLBACK")
-    claims.complete(trial, 0.5, None)  # type: ignore[arg-type]
+    claims.complete(trial, 0.5, UNSEEN)
     assert opened(tmp_path, url, "1s").study.best_value == 0.5
 
 
@@ -108,7 +109,7 @@ def test_a_trial_whose_answer_was_lost_on_its_way_counts_as_told(tmp_path: Path,
     claims.ears = Ears(on_told=lambda trial: told.append(trial.number))
     [trial] = claims.ask(1)
     claims.study.tell(trial.number, 0.5)
-    claims.complete(trial, 0.5, None)  # type: ignore[arg-type]
+    claims.complete(trial, 0.5, UNSEEN)
     assert told == [0]
     assert not claims.mine
 

@@ -17,7 +17,7 @@ from pipeline.store import Store
 from pipeline.tables import Compute, Folds
 
 KEY = "k" * 64
-QUICK = Patience(beat=0.05, silence=0.4, database=0.5, look=0.02)
+QUICK = Patience(beat=0.05, silence=0.4, look=0.02)
 SEARCH = Search(sampler="random", pruner="none", kept=2, space={"x": Range(uniform=(0.0, 1.0))})
 FOLDS = Folds(train=(np.arange(2, 4), np.arange(2)), valid=(np.arange(2), np.arange(2, 4)))
 OTHER_FOLDS = Folds(train=FOLDS.valid, valid=FOLDS.train)

@@ -87,6 +87,7 @@ def test_a_winner_is_read_as_it_was_written(tmp_path: Path) -> None:
         trial=3,
         trials=9,
         finalists=(Finalist(3, {"train.lr": 0.25, "model.width": 64}, 0.5, (0.6, 0.7)),),
+        findings=("loss: it stays",),
     )
     save_winner(tmp_path, KEY, winner)
     assert load_winner(tmp_path, KEY, name="c") == winner

@@ -84,7 +84,7 @@ def test_a_database_that_has_gone_is_a_sentence() -> None:
             name = "tiny"
 
     with pytest.raises(StorageError, match=r"no route to host.*runs tiny --page"):
-        publish_sweep(Runner(), Gone(), None)
+        publish_sweep(Runner(), [Gone()], None)
 
 
 def opened_plainly(project: Project) -> optuna.Study:

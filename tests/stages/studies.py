@@ -1,11 +1,14 @@
 """A study in memory, asked for and told by one process, for tests of what is searched with it."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import optuna
 from optuna.trial import TrialState
 
 from pipeline.stages.trials import CAUSE
+
+UNSEEN = SimpleNamespace(losses=dict)  # trained networks whose training rows nobody scored
 
 
 @dataclass

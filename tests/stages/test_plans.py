@@ -38,8 +38,9 @@ def test_every_phase_holds_what_it_begins_with():
     assert set(found["epochs"].space["train.epochs"].choice) == {5, 11, 22}
     assert 77 in found["structure"].space["model.width"].choice
     assert "tanh" in found["activation"].space["model.activation"].choice
-    assert found["learning rate"].space["train.lr"].log == (5e-4, 0.7)  # the space's own begins there and ends below
-    assert phases(base=own, space={})["learning rate"].space["train.lr"].log == pytest.approx((0.07, 7.0))
+    assert found["learning rate"].space["train.lr"].log == pytest.approx((0.07, 7.0))
+    ranges = {"train.lr": Range(log=(5e-4, 2e-2))}
+    assert phases(base=own, space=ranges)["learning rate"].space["train.lr"].log == (5e-4, 0.7)
     assert with_own({"train.lr": Range(log=(1.0, 2.0))}, own.values)["train.lr"].log == (0.7, 2.0)
     assert with_own({"train.lr": Range(uniform=(0.1, 0.5))}, own.values)["train.lr"].uniform == (0.1, 0.7)
     assert with_own({"train.l1": Range(log=(1e-5, 1e-3))}, own.values)["train.l1"].log == (1e-5, 1e-3)
@@ -49,6 +50,7 @@ def test_a_batch_is_at_most_an_eighth_of_the_rows():
     """Eight steps an epoch, or the batch that the configuration has."""
     assert max(phases(rows=2048)["batch size"].space["train.batch_size"].choice) == 256
     assert max(phases(rows=100)["batch size"].space["train.batch_size"].choice) == 64
+    assert "batch size" not in phases(rows=100, base=Setup(Preprocess(), Target(), Model(), Train(batch_size=12)))
 
 
 def test_ranges_of_the_configuration_take_the_place_of_the_plans_own_and_others_join_the_structure():

@@ -31,7 +31,7 @@ def rescored(quest: Quest, session: Session, standings: Sequence[Standing]) -> W
     trial wins by the score that chose it. Scores are remembered by the session, so that none is computed twice.
     """
     search = quest.search
-    order = sorted(standings, key=lambda one: one.score)  # the earlier first among equals
+    order = _distinct(quest.base, sorted(standings, key=lambda one: one.score))  # the earlier first among equals
     chosen = order[: search.finalists]
     if search.finalists:
         chosen += [one for one in order if one.stands and one not in chosen]
@@ -50,6 +50,16 @@ def rescored(quest: Quest, session: Session, standings: Sequence[Standing]) -> W
         finalists=finalists,
         phase=winner.phase,
     )
+
+
+def _distinct(base: Setup, order: Sequence[Standing]) -> list[Standing]:
+    """One for each setup: a plan's phase begins with what the one before it found. The one that stands is kept."""
+    found: dict[str, Standing] = {}
+    for one in order:
+        name = digest_of(base.with_values(one.values))
+        if one.stands or name not in found:
+            found[name] = one
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,13 +126,13 @@ def test_what_was_kept_of_a_trial_that_could_not_be_told_goes(tmp_path):
     sweep = Sweep(tmp_path)
     with sweep.keeping.during(sweep.claims):
         trial = sweep.ask()
-        Claims(sweep.study, 99, patience=QUICK)._try_again(trial.number, trial.params, {}, is_death=True)
+        Claims(sweep.study, 99, patience=QUICK)._void(trial.number)
         sweep.claims.complete(trial, 0.1, sweep.trained(trial))
         again = sweep.tell(0.1)
         assert again.params == trial.params
         assert sweep.numbers() == [again.number]
         trial = sweep.ask()
-        Claims(sweep.study, 99, patience=QUICK)._try_again(trial.number, trial.params, {}, is_death=True)
+        Claims(sweep.study, 99, patience=QUICK)._void(trial.number)
         sweep.claims.complete(trial, 0.2, sweep.trained(trial))
     assert sweep.numbers() == [again.number]
 

@@ -69,13 +69,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=0, help="0: as many as the figure is stated for")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--seeds", type=int, default=5, help="studies, for pruning")
+    parser.add_argument("--epochs", type=int, default=0, help="of every training; 0: the configuration's")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = asked.data / "house-prices"
     if asked.part == "speed":
-        speed(folder, asked.trials or 64)
+        speed(folder, asked.trials or 64, asked.epochs)
     elif asked.part == "pruning":
-        pruning(folder, asked.trials or 64, asked.precision, asked.seeds)
+        pruning(folder, asked.trials or 64, asked.precision, asked.seeds, asked.epochs)
     else:
         tuned(folder, asked.trials or 200, asked.precision)
 
@@ -83,17 +84,19 @@ def main() -> None:
 # --- the three figures
 
 
-def speed(folder: Path, trials: int) -> None:
+def speed(folder: Path, trials: int, epochs: int) -> None:
     """The same random candidates, trained as a loop and as packs."""
     options: dict[str, object] = {"trials": trials, "sampler": "random", "pruner": "none", "finalists": 0}
-    looped = _loop(_quest(folder, "fp32", options))
+    quest = _quest(folder, "fp32", options, epochs)
+    looped = _loop(quest)
     row: dict[str, object] = {
         "what": f"{trials} candidates x 5 folds, no pruning",
+        "epochs": quest.base.train.epochs,
         "loop s": round(looped.seconds, 1),
         "loop best": round(looped.best, 5),
     }
     for precision in ("fp32", "auto"):
-        ours = _swept(_quest(folder, precision, options))
+        ours = _swept(_quest(folder, precision, options, epochs))
         row |= {
             f"{precision} s": round(ours.seconds, 1),
             f"{precision} best": round(ours.best, 5),
@@ -102,13 +105,13 @@ def speed(folder: Path, trials: int) -> None:
     record("sweep_speed", [row])
 
 
-def pruning(folder: Path, trials: int, precision: str, seeds: int) -> None:
+def pruning(folder: Path, trials: int, precision: str, seeds: int, epochs: int) -> None:
     """Studies of the default sampler, with the default pruner and without, paired by the study's seed."""
     faster, regrets = [], []
     for seed in range(seeds):
         options: dict[str, object] = {"trials": trials, "finalists": 0, "seed": seed}
-        without = _swept(_quest(folder, precision, {**options, "pruner": "none"}))
-        pruned = _swept(_quest(folder, precision, options))
+        without = _swept(_quest(folder, precision, {**options, "pruner": "none"}, epochs))
+        pruned = _swept(_quest(folder, precision, options, epochs))
         faster.append(without.seconds / pruned.seconds)
         regrets.append(100 * (pruned.best / without.best - 1))
         print(
@@ -118,6 +121,7 @@ def pruning(folder: Path, trials: int, precision: str, seeds: int) -> None:
     mean = statistics.mean(regrets)
     row = {
         "what": f"{trials} trials, {precision}, {seeds} studies",
+        "epochs": epochs or "as configured",
         "times sooner, median": round(statistics.median(faster), 2),
         "regret %, mean": round(mean, 2),
         "regret %, 95 % interval": f"{mean - half:.2f} to {mean + half:.2f}",
@@ -149,8 +153,9 @@ def tuned(folder: Path, trials: int, precision: str) -> None:
 # --- ours
 
 
-def _quest(folder: Path, precision: str, options: dict[str, object]) -> Quest:
-    resolved, dataset, _, _ = prepare(folder, "house-prices")
+def _quest(folder: Path, precision: str, options: dict[str, object], epochs: int = 0) -> Quest:
+    settings = [f"train.epochs={epochs}"] if epochs else []
+    resolved, dataset, _, _ = prepare(folder, "house-prices", *settings)
     config = resolved.config
     own: Search = config.search.model_copy(update=options)
     runtime = Runtime(resolve_compute("cpu", 0, precision))

@@ -106,11 +106,11 @@ class Claims:
 
     # --- what the search asks of its session
 
-    def begin(self, as_it_stands: Mapping[str, object]) -> None:
+    def begin(self, as_it_stands: Mapping[str, object], *, is_whole: bool = True) -> None:
         """See to it that the configuration as it stands is tried."""
         self._bury()
         if not any(STANDS in trial.user_attrs for trial in self._all()):
-            self.study.enqueue_trial(dict(as_it_stands), user_attrs={STANDS: True})
+            self.study.enqueue_trial(dict(as_it_stands), user_attrs={STANDS: is_whole})
 
     def ask(self, count: int) -> Sequence[optuna.Trial]:
         """At most so many claimed trials. With none in flight here it waits for those of others, which may yet die."""
@@ -137,8 +137,8 @@ class Claims:
 
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
         """A trial with a finite score."""
-        self.ears.on_complete(trial.number, score, trained)
         try:
+            self.ears.on_complete(trial.number, score, trained)
             with suppress(*BURIED):
                 for name, value in trained.losses().items():
                     trial.set_user_attr(name, value)
@@ -284,7 +284,7 @@ class Claims:
         for trial in trials:
             if is_void(trial) and trial.number not in queued and values_of(trial) and not is_copy(trial, trials):
                 deaths = int(trial.user_attrs.get(RETRIES, 0)) + (DIED in trial.user_attrs)
-                stands = {STANDS: True} if STANDS in trial.user_attrs else {}
+                stands = {STANDS: trial.user_attrs[STANDS]} if STANDS in trial.user_attrs else {}
                 again = {RETRIES: deaths, RETRY_OF: trial.number, **stands}
                 self.study.enqueue_trial(values_of(trial), user_attrs=again)
 

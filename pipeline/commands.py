@@ -58,7 +58,7 @@ def execute(options: Options) -> None:
     with open_spread(places) as spread:
         runner = Runner(competition, resolved.config, compute, spread)
         if train.tuned and options.command not in WITHOUT_WINNER:
-            runner.take(load_winner(runner.store(SEARCH).folder, runner.key("search"), name=competition.name))
+            runner.take(load_winner(runner.store(SEARCH).folder, runner.winner_key, name=competition.name))
         (_explain_packs if options.explain_packs else run_with)(runner, options)
 
 
@@ -129,8 +129,11 @@ def _with_study(runner: Runner, options: Options) -> None:
 
     if options.command == "runs":
         runs.list_runs(runner, with_page=options.page)
+    elif options.command == "search":
+        sweeping.sweep(runner)
     else:
-        (sweeping.sweep if options.command == "search" else sweeping.help_out)(runner)
+        given = any(setting.startswith("search.trials=") for setting in options.settings)
+        sweeping.help_out(runner, follows=not given)
 
 
 def _bring_and_upload(runner: Runner, options: Options) -> None:

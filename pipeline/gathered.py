@@ -11,6 +11,7 @@ import optuna.distributions as kinds
 
 from pipeline.claims import is_claimed
 from pipeline.settings import Range
+from pipeline.stages.trials import STANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +37,15 @@ class Gathered:
         finalists = tuple(replace(one, trial=self.numbers[one.phase, one.trial], phase="") for one in winner.finalists)
         return replace(winner, trial=self.numbers[winner.phase, winner.trial], phase="", finalists=finalists)
 
+    def knows(self, winner: Winner) -> bool:
+        """Whether the winner and its finalists are of these phases, as they are now."""
+        trials = [(winner.phase, winner.trial), *((one.phase, one.trial) for one in winner.finalists)]
+        return all(trial in self.numbers for trial in trials)
+
 
 def gathered(studies: Sequence[optuna.Study], base: Mapping[str, object]) -> Gathered:
     """base: every setting of the configuration as it stands. What a phase had not come to yet stands as it was."""
-    phases = sorted((study for study in studies if study.trials), key=lambda one: _begun(one.trials))
+    phases = sorted((study for study in studies if study.trials), key=lambda one: begun(one.trials))
     trials = [
         (str(study.user_attrs.get(PHASE, "")), dict(study.user_attrs.get(FIXED, {})), trial)
         for study in phases
@@ -49,18 +55,21 @@ def gathered(studies: Sequence[optuna.Study], base: Mapping[str, object]) -> Gat
     known = [own for _, _, trial in trials for own in trial.distributions.items()]
     keys = dict.fromkeys(key for key, _ in known)
     space = {key: _range([one for name, one in known if name == key]) for key in keys}
-    together = optuna.create_study()
-    for _, fixed, trial in trials:
+    together, first = optuna.create_study(), trials[0][0] if trials else ""
+    for phase, fixed, trial in trials:
         values = {key: base[key] for key in keys} | {key: fixed[key] for key in keys if key in fixed} | trial.params
         whole = copy.copy(trial)
         whole.distributions = {key: _distribution(space[key]) for key in keys}
         whole.params = values
+        if fixed or phase != first:
+            whole.user_attrs = {**trial.user_attrs, STANDS: False}
         together.add_trial(whole)
     numbers = {(phase, trial.number): place for place, (phase, _, trial) in enumerate(trials)}
     return Gathered(together, space, numbers)
 
 
-def _begun(trials: Iterable[FrozenTrial]) -> float:
+def begun(trials: Iterable[FrozenTrial]) -> float:
+    """When the first of them was begun, in seconds since 1970."""
     return min((trial.datetime_start.timestamp() for trial in trials if trial.datetime_start), default=float("inf"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline import digests, usercode
 from pipeline.checkpoints import PARTS, StoredCheckpoint
@@ -68,6 +68,15 @@ class Runner:
     def key(self, name: str) -> str:
         """The stage's key."""
         return key_of(self.parts(name))
+
+    @property
+    def winner_key(self) -> str:
+        """What a winner belongs to: all that a search begins with, but not how it searched."""
+        parts = self.parts("search")
+        config = cast("Mapping[str, object]", parts["config"])
+        return key_of(
+            {**parts, "config": {name: own for name, own in config.items() if not name.startswith("search.")}}
+        )
 
     def is_fresh(self, name: str) -> bool:
         """Whether the stage's artifact is there, without computing anything."""

@@ -9,10 +9,10 @@ from optuna.trial import TrialState
 
 from pipeline.claims import is_claimed
 from pipeline.errors import ArtifactError
-from pipeline.gathered import PHASE
+from pipeline.gathered import PHASE, begun
 from pipeline.graph import SEARCH
 from pipeline.progress import say
-from pipeline.storage import shown_url, studies, study_file, winner_file
+from pipeline.storage import kept_winners, shown_url, studies, study_file
 from pipeline.sweep_publishing import publish_page_of
 from pipeline.trial_lines import score_of
 
@@ -39,6 +39,7 @@ def list_runs(runner: Runner, *, with_page: bool = False) -> None:
         say(line)
     if with_page:
         own = [study for study in found if not isinstance(study, ArtifactError) and _key_of(study) == now]
+        own.sort(key=lambda study: begun(study.get_trials(deepcopy=False)))  # of a phase, the one searched last
         publish_page_of(runner, list({study.user_attrs.get(PHASE): study for study in own}.values()))
 
 
@@ -63,11 +64,11 @@ def _line(study: optuna.Study | ArtifactError, runner: Runner, now: str) -> str:
         if counts[state]
     ]
     metric = runner.config.metric
-    scored = [trial.value for trial in trials if trial.value is not None]
+    scored = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     best = f"best {metric} {score_of(metric, min(scored)):.5f}" if scored else "no score yet"
     begun = min((trial.datetime_start for trial in trials if trial.datetime_start), default=None)
     when = f"begun {begun:%Y-%m-%d %H:%M}" if begun else "not begun"
-    has_winner = winner_file(runner.store(SEARCH).folder, key).exists()
+    has_winner = any(winner.study.startswith(key) for winner in kept_winners(runner.store(SEARCH).folder))
     notes = [
         *(["winner kept"] if has_winner else []),
         *(["of the configuration as it is now"] if key == now else []),

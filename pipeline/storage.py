@@ -102,11 +102,11 @@ def _database(url: str, patience: float) -> optuna.storages.BaseStorage:
 
 def shown_url(url: str) -> str:
     """The address of a database without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
 
 
 def winner_file(folder: Path, key: str) -> Path:
-    """The winner of the study with this key."""
+    """The winner of sweeps with this key: of this data, code and configuration, however it was searched."""
     return folder / f"winner-{key[:KEY_SHOWN]}.json"
 
 
@@ -120,8 +120,25 @@ def save_winner(folder: Path, key: str, winner: Winner) -> Path:
 
 
 def load_winner(folder: Path, key: str, *, name: str) -> Winner:
-    """The winner of the study with this key. Raises ConfigError, with the command to run, if there is none."""
-    file = winner_file(folder, key)
+    """The winner of sweeps with this key. Raises ConfigError, with the command to run, if there is none."""
+    winner = _read_winner(winner_file(folder, key))
+    if winner is None:
+        older = sorted(folder.glob("winner-*.json"))
+        found = f"; {len(older)} finished under other data, code or settings" if older else ""
+        raise ConfigError(
+            f"train.tuned is true, but no sweep has finished for this configuration{found}; "
+            f"run `make sweep NAME={name} TRIALS=20` first, or --set train.tuned=false"
+        )
+    return winner
+
+
+def kept_winners(folder: Path) -> list[Winner]:
+    """All winners there, of whatever configuration."""
+    return [winner for file in sorted(folder.glob("winner-*.json")) if (winner := _read_winner(file)) is not None]
+
+
+def _read_winner(file: Path) -> Winner | None:
+    """None where there is none that can be read."""
     try:
         fields = json.loads(file.read_text())
         del fields["key"]
@@ -129,9 +146,4 @@ def load_winner(folder: Path, key: str, *, name: str) -> Winner:
         findings = tuple(fields.pop("findings"))
         return Winner(**fields, finalists=tuple(finalists), findings=findings)
     except (OSError, ValueError, KeyError, TypeError):
-        older = sorted(folder.glob("winner-*.json"))
-        found = f"; {len(older)} finished under other data, code or settings" if older else ""
-        raise ConfigError(
-            f"train.tuned is true, but no sweep has finished for this configuration{found}; "
-            f"run `make sweep NAME={name} TRIALS=20` first, or --set train.tuned=false"
-        ) from None
+        return None

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from pipeline.claims import WORKER, is_claimed
 from pipeline.report.sweep_facts import Dimension, FinalistFacts, SweepFacts, TrialFacts, WinnerFacts
-from pipeline.stages.trials import CAUSE, is_void
+from pipeline.stages.trials import CAUSE, is_void, stands
 from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def facts_of(
         pauses=clock.pauses,
         importances=_importances(study),
         winner=_winner(winner, space, sign, settings) if winner else None,
+        stands=next((trial.number for trial in counted if stands(trial)), None),
     )
 
 

@@ -41,7 +41,7 @@ def publish_sweep(runner: Runner, studies: Sequence[optuna.Study], winner: Winne
         if config.search.plan == "guided":
             together = gathered(studies, setup_of(config).values)
             study, space = together.study, together.space
-            winner = together.renumbered(winner) if winner else None
+            winner = together.renumbered(winner) if winner and together.knows(winner) else None
         facts = facts_of(
             study,
             winner,
@@ -70,7 +70,8 @@ def publish_page_of(runner: Runner, studies: Sequence[optuna.Study]) -> None:
             f"make sweep NAME={name} TRIALS=20"
         )
     try:
-        winner = load_winner(runner.store(SEARCH).folder, runner.key("search"), name=name)
+        found = load_winner(runner.store(SEARCH).folder, runner.winner_key, name=name)
+        winner = found if found.study == runner.key("search") else None  # another sweep's
     except ConfigError:
         winner = None  # the search has not come to its end yet
     publish_sweep(runner, studies, winner)

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from pipeline.claims import Claims, Ears
+from optuna.study import Study
+
+from pipeline.claims import Claims, Ears, is_claimed
 from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.gathered import FIXED, PHASE
@@ -22,7 +24,7 @@ from pipeline.stages.samplers import sampler_of
 from pipeline.stages.search import search, work
 from pipeline.stages.setups import Quest, setup_of
 from pipeline.stages.spaces import as_it_stands, grid_size
-from pipeline.storage import open_study, save_winner, shown_url, study_file
+from pipeline.storage import open_study, save_winner, shown_url, studies, study_file
 from pipeline.sweep_publishing import publish_sweep
 from pipeline.trial_lines import ENDED, TrialTeller, winner_lines
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WANTED = "wanted"  # user attribute of a study: how many trials its search has asked for
+
 
 def sweep(runner: Runner) -> None:
     """Continue the study of this configuration, score the best of it again, and keep the winner."""
@@ -47,8 +51,9 @@ def sweep(runner: Runner) -> None:
         with studies.of_all() as session:
             return search(quest, session), studies.opened
 
-    winner, opened = _on_studies(runner, find)
-    file = save_winner(runner.store(SEARCH).folder, runner.key("search"), winner)
+    winner, opened = _on_studies(runner, find, is_search=True)
+    winner = replace(winner, study=runner.key("search"))
+    file = save_winner(runner.store(SEARCH).folder, runner.winner_key, winner)
     for line in winner_lines(winner, runner.config.metric):
         say(line)
     kept = file.relative_to(runner.competition.root)
@@ -60,22 +65,40 @@ def sweep(runner: Runner) -> None:
         _close(opened)
 
 
-def help_out(runner: Runner) -> None:
-    """Train trials of the study until it has as many as asked for; whoever searches finds the winner."""
+def help_out(runner: Runner, *, follows: bool = False) -> None:
+    """Train trials of the study until it has as many as asked for; whoever searches finds the winner.
 
-    def train(quest: Quest, studies: _Studies) -> None:
+    follows: take as many as the search has asked for, if it has begun.
+    """
+    if follows and (wanted := _wanted_by_search(runner)):
+        search = runner.config.search.model_copy(update={"trials": wanted})
+        runner.config = runner.config.model_copy(update={"search": search})
+
+    def train(quest: Quest, studies: _Studies) -> int:
         if quest.search.plan == "guided":
             work_guided(quest, studies.of_phase, studies.teller.found)
-            return
-        with studies.of_all() as session:
-            work(quest, session)
+        else:
+            with studies.of_all() as session:
+                work(quest, session)
+        return sum(is_claimed(trial) for claims in studies.opened for trial in claims.study.get_trials(deepcopy=False))
 
-    _on_studies(runner, train)
+    claimed, wanted = _on_studies(runner, train), runner.config.search.trials
     again = f"python -m pipeline search {runner.competition.name}"
-    say(f"{'worker':<11} {'done':<18} the study has its trials; its winner is found by `{again}`, same settings")
+    if runner.config.search.timeout and claimed < wanted:
+        say(f"{'worker':<11} {'time is up':<18} the study has {claimed} of {wanted} trials; the same command goes on")
+    else:
+        say(f"{'worker':<11} {'done':<18} the study has its trials; its winner is found by `{again}`, same settings")
 
 
-def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T]) -> T:
+def _wanted_by_search(runner: Runner) -> int:
+    """How many trials the search of this configuration has asked for; 0 where it has not begun."""
+    url, folder = runner.config.search.storage, runner.store(SEARCH).folder
+    named = f"{runner.competition.name}-{study_file(folder, runner.key('search')).stem.removeprefix('study-')}"
+    known = [study for study in studies(folder, name=runner.competition.name, url=url) if isinstance(study, Study)]
+    return max((int(s.user_attrs.get(WANTED, 0)) for s in known if s.study_name.startswith(named)), default=0)
+
+
+def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T], *, is_search: bool = False) -> T:
     """Do that with the studies of this configuration."""
     config = runner.config
     runner.bring("ingest")
@@ -97,7 +120,7 @@ def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T]) -> T:
     quest = Quest(dataset, own, config.search, config.folds, config.metric, runtime, teller.heard)
     try:
         with bar:
-            return do(quest, _Studies(runner, quest, teller, until, opened))
+            return do(quest, _Studies(runner, quest, teller, until, opened, is_search))
     finally:
         _close(opened)
 
@@ -117,6 +140,7 @@ class _Studies:
     teller: TrialTeller
     until: float
     opened: list[Claims]  # one for each study, as this process sees it
+    is_search: bool  # not only a worker of one
 
     def of_all(self) -> AbstractContextManager[Claims]:
         """The one study of a flat plan."""
@@ -138,17 +162,21 @@ class _Studies:
     @contextmanager
     def _opened(self, search: Search, part: str, fixed: Mapping[str, object]) -> Iterator[Claims]:
         key, store = self.runner.key("search"), self.runner.store(SEARCH)
-        folder, name, epochs = store.folder, self.runner.competition.name, self.quest.base.train.epochs
+        folder, name = store.folder, self.runner.competition.name
+        epochs = self.quest.base.with_values(fixed).train.epochs
         phase = part.partition(".")[0].replace("_", " ")
         study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
+        if self.is_search and study.user_attrs.get(WANTED) != self.quest.search.trials:
+            study.set_user_attr(WANTED, self.quest.search.trials)
         if part and PHASE not in study.user_attrs:
-            study.set_user_attr(PHASE, phase)
             study.set_user_attr(FIXED, dict(fixed))
+            study.set_user_attr(PHASE, phase)
         keeping = Keeping(store, key, search, self.quest.runtime.compute, self.teller.say, (part, fixed))
         ears = keeping.beside(Ears(on_told=self.teller.told, on_wait=self.teller.waits))
         claims = Claims(study, search.trials, ears, until=self.until)
         self.opened[:] = [other for other in self.opened if other.study.study_name != study.study_name] + [claims]
-        self.teller.opens(claims, phase or shown_url(search.storage) or study_file(folder, key).name)
+        where = phase or shown_url(search.storage) or study_file(folder, key).name
+        self.teller.opens(claims, where, is_all=not part)
         with claims.heart():
             try:
                 if claims.has_company():  # with one seed, processes that begin together suggest the same points

@@ -459,6 +459,7 @@ class Winner:
     finalists: tuple[Finalist, ...] = ()  # best first by the score that chose them, the winner among them
     phase: str = ""  # of the plan, whose trial it was
     findings: tuple[str, ...] = ()  # of the plan's phases, in words
+    study: str = ""  # key of the search that found it
 
     @property
     def name(self) -> str:

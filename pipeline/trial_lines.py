@@ -86,13 +86,14 @@ class TrialTeller:
         """Something else that happened."""
         self._say(line)
 
-    def opens(self, claims: Claims, where: str) -> None:
-        """A study is begun or continued: that of the search, or of a phase of its plan."""
+    def opens(self, claims: Claims, where: str, *, is_all: bool) -> None:
+        """A study is begun or continued: that of the whole search, or of a phase of its plan."""
         before = sum(map(is_claimed, claims.study.get_trials(deepcopy=False)))
         self._say(f"{'search':<11} {f'{before} trials so far':<18} {where}")
+        self._wanted = claims.wanted if is_all else self._wanted  # a grid may have fewer points
         self._look()
         if before:  # by whomever: it says nothing about the speed from now on
-            self._pace = Pace(self._clock(), self._done)
+            self._pace, self._left = Pace(self._clock(), self._done), 0
 
     def found(self, phase: Phase, words: str) -> None:
         """What a phase of the plan has found."""

@@ -78,6 +78,7 @@ class SweepFacts:
     pauses: tuple[tuple[float, float], ...]  # when on the clock, and how many seconds it stood still
     importances: tuple[tuple[str, float], ...]  # dotted key -> share, largest first; none where too little is known
     winner: WinnerFacts | None
+    stands: int | None = 0  # the trial that is the configuration as it stands; None where none is
 
     def of(self, state: State) -> tuple[TrialFacts, ...]:
         """The trials in one state."""

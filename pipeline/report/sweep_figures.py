@@ -71,7 +71,7 @@ def _draw_history(facts: SweepFacts, scale: ScoreScale) -> Picture:
     for state, colour in (("given up", MUTED), ("failed", ORANGE)):
         if absent := [trial.number for trial in facts.trials if trial.state == state]:
             axes.plot(absent, [scale.worst] * len(absent), "|", color=colour, markersize=8, mew=1.1, clip_on=False)
-    first = [trial for trial in scored if trial.number == 0]
+    first = [trial for trial in scored if trial.number == facts.stands]
     if first:
         stands = float(scale.clipped(np.array([first[0].score]))[0])
         axes.axhline(stands, color=MUTED, linewidth=0.9, linestyle=":")

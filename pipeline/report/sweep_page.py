@@ -73,10 +73,10 @@ def _flattery(winner: WinnerFacts) -> str:
 def _gain(facts: SweepFacts) -> Verdict | None:
     """The winner beside the configuration as it stands, on the same fresh folds."""
     winner = facts.winner
-    stands = [one for one in winner.finalists if one.number == 0] if winner else []
+    stands = [one for one in winner.finalists if one.number == facts.stands] if winner else []
     if winner is None or not stands:
         return None
-    if winner.number == 0:
+    if winner.number == facts.stands:
         return Verdict("Nothing better found", "The configuration as it stands won.", is_good=False)
     before, sign = stands[0].fresh, -1 if facts.greater_is_better else 1
     gain = sign * (before - winner.fresh)

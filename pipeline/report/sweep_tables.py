@@ -29,7 +29,7 @@ def finalist_table(facts: SweepFacts) -> Table:
     rows = []
     for place, one in enumerate(own):
         fresh, score, *again = both[place * (2 + repeats) : (place + 1) * (2 + repeats)]
-        rows.append((_trial(one.number), *_numbers([fresh, *again[:shown], score, _signed(one.flattered)])))
+        rows.append((_trial(facts, one.number), *_numbers([fresh, *again[:shown], score, _signed(one.flattered)])))
     splits = [f"split {place + 1}" for place in range(shown)]
     header = [Cell("trial"), *map(_label, ("on fresh folds", *splits, "in the search", "flattered by"))]
     note = (
@@ -43,11 +43,11 @@ def best_table(facts: SweepFacts) -> Table:
     """The best trials by the score of the search, with what they tried."""
     sign = -1 if facts.greater_is_better else 1
     order = sorted(facts.of("scored"), key=lambda trial: (sign * trial.score, trial.number))
-    best = [*order[:MOST_BEST], *(trial for trial in order[MOST_BEST:] if trial.number == 0)]
+    best = [*order[:MOST_BEST], *(trial for trial in order[MOST_BEST:] if trial.number == facts.stands)]
     scores = column([trial.score for trial in best])
     rows = [
         (
-            _trial(trial.number),
+            _trial(facts, trial.number),
             Cell(score, is_number=True),
             *[Cell(_value(facts, place, at), is_number=True) for place, at in enumerate(trial.places)],
             Cell(duration(trial.ended - trial.begun), is_number=True),
@@ -76,8 +76,8 @@ def failure_table(facts: SweepFacts) -> Table:
     return Table("Failed trials", note, header, tuple(rows), is_prose=True)
 
 
-def _trial(number: int) -> Cell:
-    return Cell(f"{number}, {STANDS}" if number == 0 else f"{number}")
+def _trial(facts: SweepFacts, number: int) -> Cell:
+    return Cell(f"{number}, {STANDS}" if number == facts.stands else f"{number}")
 
 
 def _settings(facts: SweepFacts) -> list[Cell]:

@@ -130,5 +130,5 @@ def fresh_folds(folds: FoldSettings, repeat: int, *, keeps_split: bool = False) 
     """Folds that no search has seen, and what is added to the networks' seeds; the same every time."""
     is_drawn = folds.kind in ("kfold", "stratified", "grouped", "holdout") and folds.shuffle
     if is_drawn and not keeps_split:
-        return folds.model_copy(update={"seed": (folds.seed + FRESH + repeat) % 2**32}), 0
+        return folds.model_copy(update={"seed": (folds.seed + FRESH + repeat * folds.repeats) % 2**32}), 0
     return folds, FRESH * (repeat + 1)

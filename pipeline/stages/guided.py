@@ -33,6 +33,8 @@ def guided(quest: Quest, sessions: Sessions, tell: Tell) -> Winner:
     Raises ConfigError where there are too few trials for the phases, TrainingError where the first has no score.
     """
     standings, findings = _phases(quest, sessions, tell)
+    if not standings:
+        raise TrainingError(nothing_finite([]))
     first = _plan(quest)[0]
     with sessions(first, {}) as session:
         return replace(rescored(quest, session, standings), findings=tuple(findings))

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.dimensions import holding
 from pipeline.errors import ConfigError
 from pipeline.settings import Range
@@ -32,6 +34,7 @@ SHARES = {"learning rate": 0.4, "structure": 0.35, "regularisation": 0.25}  # of
 ODD_SHARE = 0.1  # of another phase whose choices somebody made a range
 ROWS_A_STEP = 8  # a batch is at most one such part of the rows: fewer steps an epoch teach little
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
+ZERO_POINTS = 5  # that take the place of a range in the logarithm where 0 is what stands
 ONLY_WITH_LAYERS = ("model.width", "model.depth", "model.dropout", "model.activation", "model.norm", "model.residual")
 
 
@@ -94,8 +97,10 @@ def finding(phase: Phase, found: Standing | None, stands: Standing | None, metri
         return "no trial had a score; the values so far stay"
     kept = ", ".join(f"{key} = {_shown(found.values[key])}" for key in phase.space)
     score = -found.score if metric_named(metric).greater_is_better else found.score
-    if stands is None or stands.score == found.score:
+    if stands is not None and all(stands.values[key] == found.values[key] for key in phase.space):
         return f"{kept} stays, {metric} {score:.5f}; nothing was better"
+    if stands is None:  # it has no score
+        return f"{kept}, {metric} {score:.5f}"
     gain = 100 * (stands.score - found.score) / abs(stands.score) if stands.score else 0.0
     if gain >= 0:
         return f"{kept}, {metric} {score:.5f}, {gain:.2f} % better than before"
@@ -130,7 +135,7 @@ def wider(phase: Phase, base: Setup) -> Phase:
 
 def with_own(space: Space, values: Values) -> dict[str, Range]:
     """The space with the values so far in it, so that the first trial of a phase is what stands."""
-    return {key: holding(dimension, values[key]) or dimension for key, dimension in space.items()}
+    return {key: holding(dimension, values[key]) or _with_zero(dimension) for key, dimension in space.items()}
 
 
 CHEAP: Mapping[str, Callable[[Values], float]] = {
@@ -154,6 +159,8 @@ def _spaces(search: Search, base: Setup, rows: int) -> dict[str, Space]:
 
 def _counts(key: str, base: Setup) -> bool:
     """Whether the setting says anything for this kind of model."""
+    if base.model.hidden and key in ("model.width", "model.depth"):
+        return False  # explicit layers: these would take their place
     return not (base.model.kind == "linear" and key in ONLY_WITH_LAYERS)
 
 
@@ -190,6 +197,12 @@ def _points(name: str, space: Space) -> int:
     if name in SHARES or any(dimension.choice is None for dimension in space.values()):
         return 0
     return math.prod(len(dimension.choice or ()) for dimension in space.values())
+
+
+def _with_zero(dimension: Range) -> Range:
+    """Choices over a range in the logarithm, and none at all, which it cannot hold."""
+    ends = dimension.log or (1e-3, 1e-1)
+    return Range.model_validate({"choice": (0.0, *(float(f"{at:.3g}") for at in np.geomspace(*ends, ZERO_POINTS)))})
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,7 @@ import torch
 from pipeline.engine.fit import Watch, serve
 from pipeline.engine.packing import may_join, plan_packs
 from pipeline.engine.sources import Streamed
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.runtime import Flight
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import products_in
@@ -23,7 +23,7 @@ from pipeline.stages.limits import limits_of
 from pipeline.stages.packs import Judge
 from pipeline.stages.setups import Benches
 from pipeline.stages.spaces import suggested
-from pipeline.stages.trials import Curves, Trained, is_reported
+from pipeline.stages.trials import Curves, Trained, stands, step_of
 from pipeline.tables import Job
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class Pool:
         self.ask()
         while self.waiting:
             self.tell_flights()
-            _Company(self).train()
+            company = _Company(self)
+            try:
+                company.train()
+            except TrainingError as error:  # too large for this machine, alone in its pack too
+                self._without_largest(company.lives, error)
             self.ask()
 
     def tell_flights(self) -> None:
@@ -93,12 +97,27 @@ class Pool:
                 try:
                     live = self._live(trial)
                 except ConfigError as error:
-                    if trial.number == 0:  # the configuration as it stands
+                    if stands(trial):
                         raise
                     self.session.fail(trial, str(error))
                 else:
                     self.waiting.append(live)
                     self.flying.append(live)
+
+    def _without_largest(self, lives: Sequence[Live], error: TrainingError) -> None:
+        """Tell the largest of these trials as failed, and let the others begin anew."""
+        left = [live for live in lives if not live.is_over]
+        largest = max(left, key=lambda live: live.assignments[0].network.parameters, default=None)
+        if largest is None or stands(largest.trial):
+            raise error
+        for live in left:
+            self.flying.remove(live)
+            if live is largest:
+                self.session.fail(live.trial, str(error))
+            else:
+                fresh = self._live(live.trial)
+                self.flying.append(fresh)
+                self.waiting.append(fresh)
 
     def _live(self, trial: optuna.Trial) -> Live:
         setup = self.quest.base.with_values(suggested(trial, self.quest.search.space))
@@ -129,6 +148,7 @@ class _Company:
         self.pending: deque[tuple[Live, int]] = deque()
         self.places: list[tuple[Live, int]] = []  # position in the pack -> trial, place among its jobs
         chosen = {id(owners[position]) for position in pack.positions}
+        self.lives: list[Live] = []
         self.like = [a for live in own if id(live) in chosen for a in live.assignments]
         for live in own:
             if id(live) in chosen:
@@ -194,9 +214,9 @@ class _Company:
 
     def _is_to_be_given_up(self, live: Live) -> bool:
         return any(
-            self.pool.session.report(live.trial, epoch, score)
+            self.pool.session.report(live.trial, step, score)
             for epoch, score in live.curves.means()
-            if is_reported(epoch, live.curves.epochs) and np.isfinite(score)
+            if (step := step_of(epoch, live.curves.epochs, self.pool.quest.base.train.epochs)) and np.isfinite(score)
         )
 
     # --- trials
@@ -216,6 +236,7 @@ class _Company:
 
     def _enter(self, live: Live) -> None:
         self.pool.waiting.remove(live)
+        self.lives.append(live)
         self.pending.extend((live, place) for place in range(len(live.jobs)))
 
     def _end(self, live: Live) -> None:

@@ -12,6 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
+from pipeline.errors import ConfigError
 from pipeline.stages.spaces import grid
 from pipeline.stages.trials import is_void
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Range, Search
 
 POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
+FEWEST_BESIDE = 4  # trials that were as far, before one is given up for being worse
+MOST_POINTS = 100_000  # of a grid
 HALVING_FACTOR = 3  # one in three goes on from each rung of successive halving
 
 
@@ -37,6 +40,11 @@ class Grid(BaseSampler):
 
     def __init__(self, space: Mapping[str, Range], seed: int) -> None:
         points = grid(space)
+        if (count := math.prod(map(len, points.values()))) > MOST_POINTS:
+            raise ConfigError(
+                f"search.sampler = grid: search.space has {count:,} points, at most {MOST_POINTS:,} can be tried; name "
+                f'fewer settings or choices, or take search.sampler = "qmc"'
+            )
         order = np.random.default_rng(seed).permutation(math.prod(map(len, points.values())))
         every = [dict(zip(points, values, strict=True)) for values in product(*points.values())]
         self.points = [every[place] for place in order]
@@ -108,9 +116,11 @@ def pruner_of(search: Search, epochs: int) -> BasePruner:
     """The pruner that the configuration names; its steps are epochs. epochs: of the configuration's training."""
     warm_up = round(search.warmup_share * epochs)
     if search.pruner == "percentile":
-        return PercentilePruner(search.percentile, search.startup_trials, warm_up)
+        return PercentilePruner(
+            search.percentile, search.startup_trials, warm_up, n_min_trials=min(FEWEST_BESIDE, search.startup_trials)
+        )
     if search.pruner == "median":
-        return MedianPruner(search.startup_trials, warm_up)
+        return MedianPruner(search.startup_trials, warm_up, n_min_trials=min(FEWEST_BESIDE, search.startup_trials))
     if search.pruner == "halving":
         return SuccessiveHalvingPruner(min_resource=max(1, warm_up), reduction_factor=HALVING_FACTOR)
     return NopPruner()

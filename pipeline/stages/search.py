@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, TrainingError
 from pipeline.stages.finalists import rescored
 from pipeline.stages.pool import Pool
 from pipeline.stages.spaces import as_it_stands, suggested
-from pipeline.stages.trials import CAUSE, STANDS, TRAIN, VALID
+from pipeline.stages.trials import CAUSE, TRAIN, VALID, is_void, stands
 from pipeline.tables import Standing
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def work(quest: Quest, session: Session) -> None:
     """Only train trials, until the study has all that it is to have; others may do the same with the same study."""
     if not quest.search.space:
         raise ConfigError('search.space is empty: name what to vary, such as "train.lr" = {log = [1e-4, 1e-2]}')
-    session.begin(as_it_stands(quest.base.values, quest.search.space))
+    values = as_it_stands(quest.base.values, quest.search.space)
+    session.begin(values, is_whole=len(values) == len(quest.search.space))
     Pool(quest, session).run()
 
 
@@ -65,7 +66,7 @@ def standings_of(complete: Sequence[optuna.trial.FrozenTrial]) -> list[Standing]
             trial.number,
             dict(trial.params),
             float(trial.value or 0.0),
-            stands=trial.number == 0 or STANDS in trial.user_attrs,
+            stands=stands(trial),
             train=trial.user_attrs.get(TRAIN),
             valid=trial.user_attrs.get(VALID),
         )
@@ -75,6 +76,8 @@ def standings_of(complete: Sequence[optuna.trial.FrozenTrial]) -> list[Standing]
 
 def nothing_finite(failed: Sequence[optuna.trial.FrozenTrial]) -> str:
     """That no trial has a score, and the cause that most had."""
+    if all(is_void(trial) for trial in failed):
+        return "no trial came to its end; give search.timeout more time, or train with fewer epochs"
     causes = Counter(cause for trial in failed if (cause := trial.user_attrs.get(CAUSE)))
     told = "".join(f"; it looks like {cause}" for cause, _ in causes.most_common(1))
     return f"no trial of the sweep had a finite loss; lower the upper end of search.space train.lr{told}"

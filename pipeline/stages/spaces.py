@@ -36,7 +36,10 @@ def suggested(trial: optuna.Trial, space: Mapping[str, Range]) -> Values:
 
 def as_it_stands(values: Mapping[str, object], space: Mapping[str, Range]) -> Values:
     """The configuration's own values where the space holds them; the sampler fills in the others."""
-    return {key: values[key] for key, dimension in space.items() if _holds(dimension, values[key])}
+    replaced = ("model.width", "model.depth") if values.get("model.hidden") else ()  # by explicit layers
+    return {
+        key: values[key] for key, dimension in space.items() if key not in replaced and _holds(dimension, values[key])
+    }
 
 
 def grid(space: Mapping[str, Range]) -> dict[str, list[float | int | str]]:

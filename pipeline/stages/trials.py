@@ -76,8 +76,8 @@ class Trained:
     def losses(self) -> dict[str, float]:
         """Mean losses of the networks on the rows they learned from and on others; empty if nobody looked."""
         train = [result.curve.train[np.isfinite(result.curve.train)] for result in self.fitted]
-        if not all(map(len, train)):
-            return {}
+        if not all(map(len, train)) or not all(np.isfinite(result.curve.train[-1]) for result in self.fitted):
+            return {}  # it stopped early, and the last look at its training rows is of long before
         valid = [float(np.nanmin(result.curve.valid)) for result in self.fitted]
         return {TRAIN: float(np.mean([own[-1] for own in train])), VALID: float(np.mean(valid))}
 
@@ -92,8 +92,11 @@ class Trained:
 class Session(Protocol):
     """The study, as one searching process sees it. Lower scores are better."""
 
-    def begin(self, as_it_stands: Mapping[str, object]) -> None:
-        """See to it that the configuration as it stands is the first trial to be trained to an end."""
+    def begin(self, as_it_stands: Mapping[str, object], *, is_whole: bool) -> None:
+        """See to it that the configuration as it stands is the first trial to be trained to an end.
+
+        is_whole: whether the space holds all of it; else the sampler fills in what it does not hold.
+        """
         ...
 
     def trials(self, state: TrialState) -> list[optuna.trial.FrozenTrial]:
@@ -167,6 +170,21 @@ def is_void(trial: optuna.trial.FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and CAUSE not in trial.user_attrs
 
 
-def is_reported(epoch: int, epochs: int) -> bool:
-    """Whether the study hears of the score after so many epochs: REPORTS times at most, never of the last one."""
-    return epoch < epochs and epoch % max(1, -(-epochs // REPORTS)) == 0
+def stands(trial: optuna.Trial | optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial is the configuration as it stands: the first of a study, or where that was interrupted, its next.
+
+    Not where the space does not hold the configuration.
+    """
+    return bool(trial.user_attrs.get(STANDS, trial.number == 0))
+
+
+def step_of(epoch: int, epochs: int, base: int) -> int:
+    """The step at which the study hears of the score after so many epochs; 0 where it does not.
+
+    REPORTS times at most, never of the last epoch. base: epochs of the configuration's training. Steps are its epochs,
+    so that trainings of other lengths are compared when as large a share of each is over.
+    """
+    share = epoch * REPORTS // epochs
+    if epoch >= epochs or not share or -(-share * epochs // REPORTS) != epoch:
+        return 0
+    return -(-share * base // REPORTS)

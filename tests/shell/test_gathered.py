@@ -8,6 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.gathered import FIXED, PHASE, gathered
+from pipeline.stages.trials import stands
 from pipeline.tables import Finalist, Winner
 
 BASE = {"train.lr": 0.1, "train.epochs": 10, "model.width": 8}
@@ -68,3 +69,11 @@ def test_a_winner_and_its_finalists_are_found_by_their_new_numbers(studies):
     assert (found.trial, found.phase) == (3, "")
     assert [one.trial for one in found.finalists] == [3, 1]
     assert found.optimism == pytest.approx(0.0)
+
+
+def test_only_the_first_phase_has_the_configuration_as_it_stands(studies):
+    """Where its first trial was given up, nobody else is taken for it; and a winner of other phases is not known."""
+    found = gathered(studies, BASE)
+    assert [stands(trial) for trial in found.study.trials] == [True, False, False, False]
+    assert not found.knows(Winner({}, 0.3, 7, 4, phase="learning rate"))
+    assert found.knows(Winner({}, 0.3, 1, 4, phase="learning rate"))

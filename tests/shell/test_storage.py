@@ -29,6 +29,8 @@ def opened(folder: Path, storage: str = "") -> optuna.Study:
 def test_a_password_is_never_shown() -> None:
     """Nor anything else changed."""
     assert shown_url("postgresql://me:s3cret@host:5432/studies") == "postgresql://me:***@host:5432/studies"
+    assert shown_url("postgresql://me:p@ss:w@host/studies") == "postgresql://me:***@host/studies"
+    assert shown_url("postgresql://host/studies?user=me&password=s3cret&x=1").endswith("?user=me&password=***&x=1")
     assert shown_url("postgresql://me@host/studies") == "postgresql://me@host/studies"
     assert shown_url("sqlite:////data/a.db") == "sqlite:////data/a.db"
 

@@ -162,7 +162,7 @@ def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(pr
     kept = json.loads(next(project.models.glob("winner-*.json")).read_text())
     assert len(kept["findings"]) >= 9
     assert len([line for line in project.must("runs", *plan).splitlines() if "as it is now" in line]) >= 9
-    assert "train       computed" in project.must("train", "--set", "train.tuned=true", *plan)
+    assert "train       computed" in project.must("train", "--set", "train.tuned=true", *QUICK)
 
 
 def test_a_guided_sweep_with_too_few_trials_says_how_many_would_do(project: Project) -> None:
@@ -178,3 +178,21 @@ def test_a_grid_ends_when_every_point_was_tried(project: Project) -> None:
     space = """search.space={"model.depth" = {choice = [1, 2]}, "train.batch_size" = {choice = [32, 64]}}"""
     out = project.must("search", "--trials", "50", "--set", "search.sampler=grid", "--set", space, *QUICK)
     assert sum(line.startswith("trial ") for line in out.splitlines()) == 4
+
+
+def test_a_worker_trains_as_many_trials_as_the_search_asked_for(project: Project) -> None:
+    """Without a number of its own; with one, so many; and what is missing when its time is up is said."""
+    project.must("search", "--trials", "2", *QUICK)
+    assert not any(line.startswith("trial ") for line in project.must("worker", *QUICK).splitlines())
+    out = project.must("worker", "--trials", "3", *QUICK)
+    assert sum(line.startswith("trial ") for line in out.splitlines()) == 1
+    out = project.must("worker", "--trials", "9", "--timeout", "0.001s", *QUICK)
+    assert "the study has 3 of 9 trials" in out
+
+
+@pytest.mark.parametrize("plan", ["flat", "guided"])
+def test_a_search_without_any_time_is_a_sentence(project: Project, plan: str) -> None:
+    """No trial came to its end, which is no fault of the learning rate."""
+    code, _, err = project.run("search", "--timeout", "0.001s", "--set", f"search.plan={plan}", *QUICK)
+    assert code == 2
+    assert "no trial came to its end" in err

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import optuna
 from optuna.trial import TrialState
 
-from pipeline.stages.trials import CAUSE
+from pipeline.stages.trials import CAUSE, STANDS
 
 UNSEEN = SimpleNamespace(losses=dict)  # trained networks whose training rows nobody scored
 
@@ -25,8 +25,8 @@ class InMemory:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = self.study or optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 
-    def begin(self, as_it_stands):
-        self.study.enqueue_trial(dict(as_it_stands))
+    def begin(self, as_it_stands, *, is_whole=True):
+        self.study.enqueue_trial(dict(as_it_stands), user_attrs={STANDS: is_whole})
 
     def trials(self, state):
         return self.study.get_trials(states=(state,))

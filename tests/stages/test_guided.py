@@ -7,10 +7,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.errors import ConfigError
-from pipeline.settings import FoldSettings, Preprocess, Search, Target
+from pipeline.errors import ConfigError, TrainingError
+from pipeline.settings import FoldSettings, Preprocess, Range, Search, Target
 from pipeline.stages.guided import guided, work_guided
 from pipeline.stages.samplers import sampler_of
+from pipeline.stages.search import work
 from pipeline.stages.setups import Quest, Setup
 from tests.builders import SHORT_TRAINING, SMALL_MODEL, generated_dataset, on_cpu
 from tests.stages.studies import InMemory
@@ -133,3 +134,25 @@ def test_too_few_trials_are_refused_before_anything_is_trained():
     with pytest.raises(ConfigError, match="wants at least"):
         guided(replace(QUEST, search=SEARCH.model_copy(update={"trials": 5})), book.of_phase, book.tell)
     assert not book.studies
+
+
+def test_no_time_at_all_is_a_sentence():
+    """Not a trial was given."""
+    book = Book(most=0)
+    with pytest.raises(TrainingError, match="no trial came to its end"):
+        guided(QUEST, book.of_phase, book.tell)
+
+
+def test_a_training_that_stops_early_says_nothing_about_overfitting():
+    """Its training rows were last looked at long before."""
+    early = SHORT_TRAINING.model_copy(update={"epochs": 30, "patience": 1, "lr": 0.5})
+    session = InMemory(3)
+    quest = replace(
+        QUEST,
+        base=replace(BASE, train=early),
+        search=SEARCH.model_copy(update={"space": {"model.dropout": Range(uniform=(0.0, 0.5))}}),
+    )
+    work(quest, session)
+    stopped = [e for e in session.of("complete") if any(f.curve.stopped == "patience" for f in e[3].fitted)]
+    assert stopped
+    assert all(not trained.losses() for *_, trained in stopped)

@@ -122,3 +122,27 @@ def test_a_network_that_cannot_overfit_is_offered_more_width_along_with_regulari
     assert not overfitting(Standing(3, {}, 0.2))
     assert wider(phase, BASE).space["model.width"].choice == (128, 256, 512)
     assert wider(phase, BASE).trials == phase.trials
+
+
+def test_no_weight_decay_at_all_is_among_what_is_tried():
+    """A range in the logarithm cannot hold 0: choices take its place, in a range of the user's too."""
+    own = Setup(Preprocess(), Target(), Model(), Train(weight_decay=0.0))
+    decay = phases(base=own)["regularisation"].space["train.weight_decay"]
+    assert decay.choice[0] == 0.0
+    assert len(decay.choice) > 3
+    space = {"train.weight_decay": Range(log=(1e-4, 1.0))}
+    decay = phases(base=own, space=space)["regularisation"].space["train.weight_decay"]
+    assert (decay.choice[0], decay.choice[1], decay.choice[-1]) == (0.0, 1e-4, 1.0)
+
+
+def test_explicit_layers_stay_as_they_are():
+    """A width or a depth would take their place, so the phase would not begin with what stands."""
+    found = phases(base=Setup(Preprocess(), Target(), Model(hidden=(30, 20)), Train()))
+    assert not {"model.width", "model.depth"} & {key for phase in found.values() for key in phase.space}
+
+
+def test_another_value_with_an_equal_score_is_no_stay():
+    """The fewest epochs were taken: that is said, though the score is that of before."""
+    phase = phases()["epochs"]
+    stands, found = standing(0, 0.2, epochs=60), standing(1, 0.2, epochs=30)
+    assert finding(phase, found, stands, "rmse") == "train.epochs = 30, rmse 0.20000, 0.00 % better than before"

@@ -198,3 +198,39 @@ def test_how_far_trials_in_flight_are_is_told_from_their_first_epoch_to_their_la
         assert {(flight.networks, flight.of) for flight in flights} == {(3, 6)}
         assert 5 <= epochs[-1] <= 6 if trial != 2 else epochs[-1] <= 2
     assert max(map(len, told)) == 2
+
+
+def test_a_trial_too_large_for_memory_fails_and_the_others_go_on(monkeypatch):
+    """The engine has given up on its pack: the widest is told with its sentence, the others train."""
+    import pipeline.stages.pool as module
+    from pipeline.errors import TrainingError
+
+    real = module.serve
+
+    def short_of_memory(supply, like, data, **options):
+        if any(one.network.hidden == (64,) for one in like):
+            raise TrainingError("does not fit")
+        return real(supply, like, data, **options)
+
+    monkeypatch.setattr(module, "serve", short_of_memory)
+    session = InMemory(5)
+    base = BASE.with_values({"model.width": 8, "model.depth": 1})
+    searched(session, base, {"model.width": Range(choice=(8, 64))}, parallel=3)
+    failed = {trial for _, trial, cause in session.of("fail") if cause == "does not fit"}
+    wide = {trial.number for trial in session.study.trials if trial.params["model.width"] == 64}
+    assert failed == wide
+    assert wide
+    assert len(session.of("complete")) == 5 - len(wide)
+
+
+def test_the_configuration_itself_too_large_is_an_error(monkeypatch):
+    """Nothing can be compared with it."""
+    import pipeline.stages.pool as module
+    from pipeline.errors import TrainingError
+
+    def short_of_memory(*_, **__):
+        raise TrainingError("does not fit")
+
+    monkeypatch.setattr(module, "serve", short_of_memory)
+    with pytest.raises(TrainingError, match="does not fit"):
+        searched(InMemory(3))

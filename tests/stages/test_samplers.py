@@ -3,6 +3,7 @@
 import optuna
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.settings import Range, Search
 from pipeline.stages.samplers import pruner_of, sampler_of
 from pipeline.stages.spaces import suggested
@@ -119,3 +120,22 @@ def test_of_two_processes_that_take_one_point_the_later_trial_takes_another(monk
     monkeypatch.setattr(study, "get_trials", late)
     second = study.ask()
     assert suggested(first, search.space) != suggested(second, search.space)
+
+
+def test_one_trial_alone_at_its_step_gives_up_nobody():
+    """Twelve trials have finished, one of them with a report after so many epochs: too few to compare with."""
+    study = optuna.create_study(pruner=pruner_of(Search(warmup_share=0.0), epochs=100))
+    for number in range(12):
+        trial = study.ask()
+        trial.report(0.1 if number == 0 else 1.0, 3 if number == 0 else 5)
+        study.tell(trial, 0.5)
+    trial = study.ask()
+    trial.report(0.11, 3)
+    assert not trial.should_prune()
+
+
+def test_a_grid_beyond_all_patience_is_refused():
+    """Five points of each of nine ranges are two million."""
+    space = {f"train.x{n}": Range(uniform=(0.0, 1.0)) for n in range(9)}
+    with pytest.raises(ConfigError, match="1,953,125 points"):
+        sampler_of(Search(sampler="grid", space=space), 0)

@@ -108,3 +108,17 @@ def test_examples_of_a_batch_begin_with_the_configuration_as_it_stands():
     candidates = examples(BASE, Search(space=SPACE, parallel=4))
     assert len(candidates) == 4
     assert (candidates[0].train.lr, candidates[0].model.width) == (0.02, 4)
+
+
+def test_repeated_folds_are_fresh_each_time():
+    """Two repeats take two seeds each: no split of one is a split of the other."""
+    folds = FoldSettings(count=3, repeats=2)
+    seeds = [fresh_folds(folds, repeat)[0].seed + own for repeat in range(3) for own in range(2)]
+    assert len(set(seeds)) == 6
+
+
+def test_a_space_without_the_configuration_has_no_trial_that_stands():
+    """Its learning rate is drawn, so nobody calls the first trial the configuration as it stands."""
+    session = InMemory(3)
+    winner = run(session, space={"train.lr": Range(log=(1e-6, 1e-5))})
+    assert not any(one.stands for one in winner.finalists)

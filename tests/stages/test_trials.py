@@ -10,7 +10,7 @@ from pipeline.stages.preprocess import preprocess
 from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands
 from pipeline.stages.train import train
-from pipeline.stages.trials import REPORTS, Curves, is_reported
+from pipeline.stages.trials import REPORTS, Curves, step_of
 from tests.stages.studies import InMemory
 
 
@@ -51,10 +51,20 @@ def test_networks_one_after_the_other_are_reported_in_order():
 @pytest.mark.parametrize("epochs", [1, 2, 19, 20, 21, 150, 1000])
 def test_the_study_hears_of_a_trial_a_bounded_number_of_times(epochs):
     """Evenly, never of the last epoch, whose score is told as the trial's own."""
-    told = [epoch for epoch in range(1, epochs + 1) if is_reported(epoch, epochs)]
+    told = [epoch for epoch in range(1, epochs + 1) if step_of(epoch, epochs, epochs)]
+    assert [step_of(epoch, epochs, epochs) for epoch in told] == told
     assert len(told) <= REPORTS
     assert epochs not in told
     assert len(told) >= min(epochs - 1, REPORTS // 2)
+
+
+def test_trainings_of_other_lengths_are_compared_at_equal_shares():
+    """Half and twice the epochs report at the steps of a hundred, in order, at the same share of their own."""
+    for epochs in (50, 100, 200):
+        told = {step_of(epoch, epochs, 100): epoch / epochs for epoch in range(1, epochs + 1)}
+        told.pop(0)
+        assert list(told) == list(range(5, 100, 5))
+        assert all(abs(share - step / 100) <= 1 / epochs for step, share in told.items())
 
 
 # --- predictions

@@ -6,7 +6,7 @@ As a trial ends or is given up, the next one takes its places; one that needs an
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,7 @@ class Live:
     positions: list[int] = field(default_factory=list)  # of its networks in their pack
     reached: dict[int, int] = field(default_factory=dict)  # place among `jobs` -> epochs finished
     is_over: bool = False
+    told: int = 0  # the last step of which the study has heard
 
     @property
     def flight(self) -> Flight:
@@ -115,7 +116,7 @@ class Pool:
             if live is largest:
                 self.session.fail(live.trial, str(error))
             else:
-                fresh = self._live(live.trial)
+                fresh = replace(self._live(live.trial), told=live.told)
                 self.flying.append(fresh)
                 self.waiting.append(fresh)
 
@@ -213,11 +214,13 @@ class _Company:
         return [position for live in heard.values() if live.is_over for position in live.positions]
 
     def _is_to_be_given_up(self, live: Live) -> bool:
-        return any(
-            self.pool.session.report(live.trial, step, score)
-            for epoch, score in live.curves.means()
-            if (step := step_of(epoch, live.curves.epochs, self.pool.quest.base.train.epochs)) and np.isfinite(score)
-        )
+        for epoch, score in live.curves.means():
+            step = step_of(epoch, live.curves.epochs, self.pool.quest.base.train.epochs)
+            if step > live.told and np.isfinite(score):
+                live.told = step
+                if self.pool.session.report(live.trial, step, score):
+                    return True
+        return False
 
     # --- trials
 

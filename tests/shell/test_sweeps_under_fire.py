@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from pipeline.claims import WORKER, is_claimed, is_void, values_of
 from pipeline.journal import Journal
-from pipeline.settings import Search
+from pipeline.recipes import RECIPES
 from pipeline.stages.trials import CAUSE
 from pipeline.trial_lines import TrialTeller
 
@@ -108,7 +108,7 @@ def in_flight(study: optuna.Study, process: subprocess.Popen[str]) -> list[Froze
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if trial.user_attrs.get(WORKER, "? 0 ?").split()[1] == str(process.pid)
-        and len(trial.params) == len(Search().space)
+        and len(trial.params) == len(RECIPES["classic"]["search.space"])
     ]
 
 

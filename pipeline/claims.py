@@ -192,6 +192,10 @@ class Claims:
             for number in list(self.mine):
                 self._void(number)
                 del self.mine[number]
+            if not self.has_company():  # so one that was just asked for, and has no name on it yet, is ours
+                for trial in self._all():
+                    if trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs:
+                        self._void(trial.number)
             self._queue_again(self._all())
 
     def has_company(self) -> bool:

@@ -311,3 +311,13 @@ def test_processes_share_a_study_and_one_of_them_is_killed(tmp_path):
     lost = [trial for trial in study.get_trials() if is_void(trial)]
     assert lost
     assert {trial.params["x"] for trial in lost if trial.params} <= {trial.params["x"] for trial in complete}
+
+
+def test_a_trial_that_was_interrupted_while_it_was_asked_for_is_given_back(study):
+    """Ctrl-C between the storage's answer and ours: nobody else is there, so the nameless trial is this process's."""
+    claims = claims_of(study, 3)
+    claims.begin({"x": 0.25})
+    study.ask()
+    claims.abandon()
+    assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+    assert study.get_trials()[1].system_attrs["fixed_params"] == {"x": 0.25}

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from pipeline.claims import MOST_RETRIES, RETRIES, RETRY_OF, WORKER, Claims, Ears, Patience, is_claimed
 from pipeline.heartbeat import computer, is_alive
 from pipeline.settings import Range, Search
+from pipeline.stages.samplers import sampler_of
 from pipeline.stages.trials import CAUSE, STANDS, is_void
 from pipeline.storage import open_study
 from tests.stages.studies import UNSEEN
@@ -273,7 +274,9 @@ def test_a_reason_outlives_the_session(study):
 def work(folder, wanted, pause):
     """A process of its own: trials of a few milliseconds until there are no more."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    claims = claims_of(opened(folder), wanted, patience=replace(QUICK, silence=60.0))
+    study = opened(folder)
+    study.sampler = sampler_of(SEARCH, os.getpid())  # as sweeps do where others ask too
+    claims = claims_of(study, wanted, patience=replace(QUICK, silence=60.0))
     with claims.heart():
         while trials := claims.ask(2):
             for trial in trials:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import JournalStorage
+from optuna.study import load_study
 from optuna.trial import TrialState
 
 from pipeline.database import OUT_OF_REACH, Database, tried_once
@@ -189,6 +191,7 @@ class Claims:
         Nothing is waited for. What cannot be told now is found by the next process, without a master.
         """
         with tried_once(), suppress(*OUT_OF_REACH, OSError):
+            self._read_anew()
             for number in list(self.mine):
                 self._void(number)
                 del self.mine[number]
@@ -197,6 +200,13 @@ class Claims:
                     if trial.state == TrialState.RUNNING and WORKER not in trial.user_attrs:
                         self._void(trial.number)
             self._queue_again(self._all())
+
+    def _read_anew(self) -> None:
+        """Forget what is known of a journal: a line that was being read when we were interrupted counts as read."""
+        known = self.study._storage  # noqa: SLF001 - a study has no other way
+        if isinstance(known, JournalStorage):
+            again = JournalStorage(known._backend)  # noqa: SLF001 - with the same lock, which we may hold
+            self.study = load_study(study_name=self.study.study_name, storage=again)
 
     def has_company(self) -> bool:
         """Whether other processes may be asking for trials of this study.

@@ -35,18 +35,22 @@ class KernelLock(BaseJournalFileLock):
         """Give it back."""
         self._lock.release()
 
+    def free(self) -> None:
+        """Give it back however often it was taken: an interruption may have come between taking and giving back."""
+        self._lock.release(force=True)
+
 
 class Journal(JournalFileBackend):
     """Optuna's journal, which begins every line on a line of its own, and takes back one that it could not finish."""
 
     def __init__(self, file: Path) -> None:
-        self.file = file
-        super().__init__(str(file), KernelLock(file))
+        self.file, self._kernel_lock = file, KernelLock(file)
+        super().__init__(str(file), self._kernel_lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write lines whole or not at all. Raises OSError where the disk is full, and leaves the file as it was."""
-        self._lock.acquire()
         try:
+            self._kernel_lock.acquire()
             _heal(self.file)  # left by a process that was killed while this one lives
             size = self.file.stat().st_size
             try:
@@ -56,7 +60,7 @@ class Journal(JournalFileBackend):
                 error.filename = error.filename or str(self.file)
                 raise
         finally:
-            self._lock.release()
+            self._kernel_lock.free()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """Every line from that one on. Raises ArtifactError for one that is none."""
@@ -81,11 +85,11 @@ def heal_journal(file: Path) -> bool:
     if not file.exists():
         return False
     lock = KernelLock(file)
-    lock.acquire()
     try:
+        lock.acquire()
         return _heal(file)
     finally:
-        lock.release()
+        lock.free()
 
 
 def _heal(file: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.storages.journal._storage import JournalStorageReplayResult
 from optuna.trial import TrialState
 
 from pipeline.claims import MOST_RETRIES, RETRIES, RETRY_OF, WORKER, Claims, Ears, Patience, is_claimed
@@ -314,6 +315,40 @@ def test_processes_share_a_study_and_one_of_them_is_killed(tmp_path):
     lost = [trial for trial in study.get_trials() if is_void(trial)]
     assert lost
     assert {trial.params["x"] for trial in lost if trial.params} <= {trial.params["x"] for trial in complete}
+
+
+@pytest.mark.parametrize("line", ["_apply_set_trial_param", "_apply_create_trial", "_apply_set_trial_user_attr"])
+def test_ctrl_c_while_a_line_of_the_journal_is_read_loses_no_value(study, monkeypatch, line):
+    """To Optuna the line counts as read: what is given back is looked up in the file."""
+    claims = claims_of(study, 3)
+    claims.begin({"x": 0.25})
+    [_, drawn] = claims.ask(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStorageReplayResult, line, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            goes_on(claims, drawn)
+    claims.abandon()
+    found = opened_again(study)
+    assert not found.get_trials(states=(TrialState.RUNNING,))
+    waiting = [trial.system_attrs["fixed_params"] for trial in found.get_trials(states=(TrialState.WAITING,))]
+    assert {"x": 0.25} in waiting
+    assert all(trial.params in waiting for trial in found.get_trials(states=(TrialState.FAIL,)) if trial.params)
+
+
+def goes_on(claims, drawn):
+    """Values for a trial that had none, and a further trial."""
+    suggested(drawn)
+    claims.ask(1)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def opened_again(study):
+    """The study as another process sees it."""
+    storage = optuna.storages.JournalStorage(study._storage._backend)
+    return optuna.load_study(study_name=study.study_name, storage=storage)
 
 
 def test_a_trial_that_was_interrupted_while_it_was_asked_for_is_given_back(study):

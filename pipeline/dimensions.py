@@ -56,11 +56,14 @@ def fitting_space(config: Config) -> dict[str, Range]:
     """A recipe's space as it suits the other settings, which the recipe does not know.
 
     It holds the configuration as it stands, which is the first trial: ranges are widened, choices added. Dimensions
-    that would do nothing, or that these settings forbid, are left out.
+    that would do nothing, or that these settings forbid, are left out; so is how long to train, where somebody has
+    said so: three epochs, to see whether it runs at all, are not to become a hundred.
     """
     fitting: dict[str, Range] = {}
     for key, dimension in config.search.space.items():
-        widened = None if _is_idle(key, config) else holding(dimension, _value(config, key))
+        value = _value(config, key)
+        is_settled = key == "train.epochs" and value not in (dimension.choice or (value,))
+        widened = None if is_settled or _is_idle(key, config) else holding(dimension, value)
         if widened is not None and not list(_forbidden_values(config, key, widened)):
             fitting[key] = widened
     return fitting

@@ -126,7 +126,8 @@ class Pool:
         seeds = range(setup.train.seed, setup.train.seed + self.quest.search.seeds)
         jobs = [Job(0, fold, seed) for seed in seeds for fold in range(design.folds.count)]
         assignments = [assignment_of(design, setup.candidate, job, start[job.fold]) for job in jobs]
-        return Live(trial, setup, jobs, assignments, Curves(len(jobs), setup.train.epochs))
+        curves = Curves(len(jobs), setup.train.epochs, setup.train.restore_best)
+        return Live(trial, setup, jobs, assignments, curves)
 
 
 class _Company:
@@ -187,7 +188,7 @@ class _Company:
         if curve.best_epoch < 0:  # the trial has come to nothing, and its other networks leave too
             self._finish(live)
             return
-        live.curves.end(place, float(np.nanmin(curve.valid)))
+        live.curves.end(place, curve.valid)
         if len(live.fitted) == len(live.jobs):
             self._finish(live)
 

@@ -137,22 +137,27 @@ class Curves:
     """Losses of a trial's networks, epoch by epoch, from which the mean over all of them follows.
 
     networks: how many there are. epochs: of their training. Networks may be at different epochs: some wait for a
-    place in the pack. One that stopped early counts with its best loss, as its weights do.
+    place in the pack. A network counts as what it would be worth if it stopped there: where its best epoch's weights
+    are restored, with its best loss so far. That says early how the trial will end; the loss of the moment, at a high
+    learning rate, hardly does (docs/LOG.md).
     """
 
     networks: int
     epochs: int
+    restore_best: bool = True
     losses: dict[int, dict[int, float]] = field(default_factory=dict)  # epoch -> network -> loss
-    ended: dict[int, float] = field(default_factory=dict)  # network -> its best loss
+    best: dict[int, float] = field(default_factory=dict)  # network -> its best loss so far
+    ended: dict[int, float] = field(default_factory=dict)  # network -> what it is worth
     known: int = 0  # epochs whose mean has been given
 
     def add(self, network: int, epoch: int, value: float) -> None:
-        """The loss of a network after so many epochs."""
-        self.losses.setdefault(epoch, {})[network] = value
+        """The loss of a network after so many epochs, which come in order."""
+        self.best[network] = float(np.fmin(self.best.get(network, np.inf), value))
+        self.losses.setdefault(epoch, {})[network] = self.best[network] if self.restore_best else value
 
-    def end(self, network: int, best: float) -> None:
-        """A network that trains no more."""
-        self.ended[network] = best
+    def end(self, network: int, losses: Floats) -> None:
+        """A network that trains no more. losses: of its epochs."""
+        self.ended[network] = float(np.nanmin(losses) if self.restore_best else losses[-1])
 
     def means(self) -> Iterator[tuple[int, float]]:
         """(epoch, mean loss) for every epoch that all networks have come to since the last call, in order."""

@@ -186,7 +186,7 @@ def test_the_dropout_rate_is_the_asked_one():
 def test_the_expectation_under_dropout_is_exact(rate):
     """Kept share x scale = 1, where the kept share is the rate resolved to 1/65536."""
     draws = DropoutDraws(torch.tensor([rate], dtype=torch.float64), torch.float64)
-    threshold, scale = int(draws._threshold) + 32768, float(draws._scale)
+    threshold, scale = int(draws._below) + 32769, float(draws._scale)
     assert abs(threshold / 65536 - rate) <= 0.5 / 65536
     assert (65536 - threshold) / 65536 * scale == pytest.approx(1.0, abs=1e-15)
 
@@ -196,7 +196,7 @@ def test_the_dropout_threshold_cuts_at_its_own_sixteen_bit_word():
     every = torch.arange(-32768, 32768, dtype=torch.int32).to(torch.int16)
     for rate, count in ((0.0, 0), (1 / 65536, 1), (0.25, 16384), (0.5, 32768), (65535 / 65536, 65535)):
         draws = DropoutDraws(torch.tensor([rate], dtype=torch.float64), torch.float64)
-        assert int((every < draws._threshold.flatten()).sum()) == count
+        assert int((every <= draws._below.flatten()).sum()) == count
 
 
 def test_a_rate_of_zero_changes_nothing_beside_other_rates():

@@ -26,15 +26,33 @@ def test_a_mean_is_known_once_every_network_has_come_to_the_epoch():
     assert list(curves.means()) == [(2, 1.0)]
 
 
-def test_a_network_that_stopped_early_counts_with_its_best():
-    """Its weights are those of that epoch."""
-    curves = Curves(networks=2, epochs=3)
+def test_a_network_counts_with_its_best_so_far_where_that_is_restored():
+    """Losses that go up again after epoch 1: the best stays; without restoring, the last."""
+    for restore_best, wanted in ((True, [1.0, 1.0, 0.5]), (False, [1.0, 4.0, 0.5])):
+        curves = Curves(networks=1, epochs=4, restore_best=restore_best)
+        for epoch, value in enumerate((1.0, 4.0, 0.5), 1):
+            curves.add(0, epoch, value)
+        assert list(curves.means()) == list(enumerate(wanted, 1))
+
+
+def test_a_loss_that_is_no_number_leaves_the_best_so_far():
+    """An epoch that could not be scored, and one after it."""
+    curves = Curves(networks=1, epochs=3)
+    for epoch, value in enumerate((2.0, np.nan, 3.0), 1):
+        curves.add(0, epoch, value)
+    assert [mean for _, mean in curves.means()] == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(("restore_best", "later"), [(True, 2.0), (False, 4.5)])
+def test_a_network_that_stopped_early_counts_as_its_weights_do(restore_best, later):
+    """Those of its best epoch, or of its last; another network goes on and gets worse."""
+    curves = Curves(networks=2, epochs=3, restore_best=restore_best)
     curves.add(0, 1, 1.0)
     curves.add(1, 1, 3.0)
-    curves.end(1, 2.0)
+    curves.end(1, np.array([3.0, 5.0]))
     assert list(curves.means()) == [(1, 2.0)]
     curves.add(0, 2, 4.0)
-    assert list(curves.means()) == [(2, 3.0)]
+    assert list(curves.means()) == [(2, later)]
 
 
 def test_networks_one_after_the_other_are_reported_in_order():
@@ -42,7 +60,7 @@ def test_networks_one_after_the_other_are_reported_in_order():
     curves = Curves(networks=2, epochs=2)
     for epoch, value in ((1, 1.0), (2, 2.0)):
         curves.add(0, epoch, value)
-    curves.end(0, 1.0)
+    curves.end(0, np.array([1.0, 2.0]))
     for epoch, value in ((1, 3.0), (2, 4.0)):
         curves.add(1, epoch, value)
     assert [epoch for epoch, _ in curves.means()] == [1, 2]

@@ -15,10 +15,12 @@ from pipeline.graph import SEARCH
 from pipeline.housekeeping import collect_garbage, explain, status
 from pipeline.progress import say
 from pipeline.publishing import bring, predict_file
+from pipeline.reading.folder import tables_in
 from pipeline.runner import Runner
 from pipeline.samples import SAMPLES, fetch_sample
 from pipeline.spreading import open_spread
 from pipeline.storage import load_winner
+from pipeline.sweep_crew import beside, leave_with_parent, spread_out
 
 if TYPE_CHECKING:
     from pipeline.cli import Options
@@ -54,12 +56,21 @@ def execute(options: Options) -> None:
         return
     _fetch_where_it_is_a_sample(raw, root)
     train = resolved.config.train
-    compute, places = resolve_places(train)
+    is_sweep = options.command == "search"
+    compute, places = resolve_places(spread_out(resolved.config, _bytes_in(raw)) if is_sweep else train)
     with open_spread(places) as spread:
         runner = Runner(competition, resolved.config, compute, spread)
         if train.tuned and options.command not in WITHOUT_WINNER:
             runner.take(load_winner(runner.store(SEARCH).folder, runner.winner_key, name=competition.name))
-        (_explain_packs if options.explain_packs else run_with)(runner, options)
+        if options.explain_packs:
+            _explain_packs(runner, options)
+            return
+        with beside(runner, options, places.devices if is_sweep else ()):
+            run_with(runner, options)
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in tables_in(folder))
 
 
 def _explain_packs(runner: Runner, options: Options) -> None:
@@ -132,6 +143,7 @@ def _with_study(runner: Runner, options: Options) -> None:
     elif options.command == "search":
         sweeping.sweep(runner)
     else:
+        leave_with_parent()
         given = any(setting.startswith("search.trials=") for setting in options.settings)
         sweeping.help_out(runner, follows=not given)
 

@@ -29,6 +29,12 @@ def _escaped(line: str) -> str:
     return "".join(c if c.isprintable() or c in "\t\u00a0\u202f" else c.encode("unicode_escape").decode() for c in line)
 
 
+def interject(line: str) -> None:
+    """A finished line that does not tear a bar, whosever it is."""
+    tqdm.write(shown(line), file=sys.stdout)
+    sys.stdout.flush()
+
+
 class Bar:
     """A progress bar on a terminal's standard error; elsewhere, with `lines`, one line for each pack."""
 
@@ -79,8 +85,7 @@ class Bar:
 
     def say(self, line: str) -> None:
         """A finished line that does not tear the bar."""
-        tqdm.write(shown(line), file=sys.stdout)
-        sys.stdout.flush()
+        interject(line)
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -113,6 +113,11 @@ class Preprocess(Settings):
     log1p_skew: float = Field(
         0.0, ge=0, description="log(1 + x) of numeric columns >= 0 whose skewness is beyond this; 0: off"
     )
+    clip_unseen: bool = Field(
+        False,
+        description="take numbers beyond those of the rows that statistics come from as the nearest of these: where a "
+        "network has seen nothing it goes on in a straight line",
+    )
     smooth_clip: float = Field(
         0.0,
         ge=0,
@@ -383,7 +388,9 @@ class Search(Settings):
     timeout: str = Field(
         "", pattern=DURATION, description="ask for no further trial after this long, such as 90m or 2h"
     )
-    parallel: int = Field(8, ge=1, description="trials in flight: as one ends, the next takes its place")
+    parallel: int = Field(
+        8, ge=1, description="trials in flight on this machine: as one ends, the next takes its place"
+    )
     seeds: int = Field(1, ge=1, le=1000, description="networks a fold, averaged; a trial is scored by the mean of them")
     plan: Literal["flat", "guided"] = Field(
         "flat",
@@ -394,12 +401,16 @@ class Search(Settings):
         "tpe", description="who suggests; grid: every choice and five points of a range"
     )
     pruner: Literal["percentile", "median", "halving", "none"] = Field(
-        "percentile", description="who gives trials up, by the mean loss over folds after an epoch"
+        "percentile",
+        description="who gives trials up, by the mean over folds of the best loss so far (of the last, without "
+        "train.restore_best)",
     )
     percentile: float = Field(
         25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
     )
-    startup_trials: int = Field(10, ge=1, description="trials before the sampler learns and the pruner prunes")
+    startup_trials: int = Field(
+        10, ge=1, description="trials before the sampler learns; the pruner needs five at the most"
+    )
     warmup_share: float = Field(0.2, ge=0, lt=1, description="share of a training before which no trial is given up")
     finalists: int = Field(
         5,

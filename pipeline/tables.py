@@ -194,6 +194,8 @@ class FeatureState:
     scale: Floats  # [numeric columns] 1 / spread, 0 for a constant column
     quantiles: Floats  # [Q, numeric columns] of a quantile transform; Q = 0 without one
     missing: Booleans  # [numeric columns] gets an indicator of missing values
+    lowest: Floats  # [numeric columns] what lies below it is taken as it; -inf: nothing is
+    highest: Floats  # [numeric columns] the same for what lies above
     levels: tuple[tuple[str, ...], ...]  # per categorical column: the levels with a column of their own, sorted
     grouped: tuple[bool, ...]  # per categorical column: rare levels share one further column
     whitening: Whitening | None = None  # components take the place of the numeric columns; None: they stay

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
 FEWEST_BESIDE = 4  # trials that were as far, before one is given up for being worse
+FEWEST_WHOLE = 5  # trials that were trained to their end, before any is given up
 MOST_POINTS = 100_000  # of a grid
+LOOK_SHARE = 0.2  # of a training: between two looks at it. One at every report would leave hardly anybody to learn from
 HALVING_FACTOR = 3  # one in three goes on from each rung of successive halving
 
 
@@ -115,12 +117,13 @@ def sampler_of(search: Search, seed: int) -> BaseSampler:
 def pruner_of(search: Search, epochs: int) -> BasePruner:
     """The pruner that the configuration names; its steps are epochs. epochs: of the configuration's training."""
     warm_up = round(search.warmup_share * epochs)
+    whole = min(FEWEST_WHOLE, search.startup_trials)
+    beside = min(FEWEST_BESIDE, whole)
+    looks = max(1, round(LOOK_SHARE * epochs))
     if search.pruner == "percentile":
-        return PercentilePruner(
-            search.percentile, search.startup_trials, warm_up, n_min_trials=min(FEWEST_BESIDE, search.startup_trials)
-        )
+        return PercentilePruner(search.percentile, whole, warm_up, looks, n_min_trials=beside)
     if search.pruner == "median":
-        return MedianPruner(search.startup_trials, warm_up, n_min_trials=min(FEWEST_BESIDE, search.startup_trials))
+        return MedianPruner(whole, warm_up, looks, n_min_trials=beside)
     if search.pruner == "halving":
         return SuccessiveHalvingPruner(min_resource=max(1, warm_up), reduction_factor=HALVING_FACTOR)
     return NopPruner()

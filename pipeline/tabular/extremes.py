@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +86,7 @@ def far_out_notices(
     if options.scaler == "quantile_normal":
         return
     *folds, fitted = rows
+    states = [replace(state, highest=np.full_like(state.highest, np.inf)) for state in states]  # as if none were cut
     fitted = np.arange(len(encoded.numeric)) if options.fit_on == "all" else fitted
     is_bent = bool(options.smooth_clip) or options.scaler == "none"
     N = len(dataset.target)

@@ -78,15 +78,16 @@ def fit_features(
         lambda position: fit_column(rows.numeric[:, position][index], len(index), options),
         range(rows.numeric.shape[1]),
     )
-    quantiles = [quantile for *_, quantile in numeric]
     kept, grouped = _fit_levels(rows.codes, vocabulary, index, options)
     state = FeatureState(
-        fill=np.array([fill for fill, *_ in numeric], dtype=np.float64),
-        log1p=np.array([logged for _, logged, *_ in numeric], dtype=bool),
-        mean=np.array([mean for _, _, mean, *_ in numeric], dtype=np.float64),
-        scale=np.array([scale for *_, scale, _, _ in numeric], dtype=np.float64),
-        missing=np.array([missing for *_, missing, _ in numeric], dtype=bool),
-        quantiles=np.array(quantiles, dtype=np.float64).T if quantiles else np.zeros((0, 0)),
+        fill=np.array([own.fill for own in numeric], dtype=np.float64),
+        log1p=np.array([own.log1p for own in numeric], dtype=bool),
+        mean=np.array([own.mean for own in numeric], dtype=np.float64),
+        scale=np.array([own.scale for own in numeric], dtype=np.float64),
+        missing=np.array([own.missing for own in numeric], dtype=bool),
+        quantiles=np.array([own.quantiles for own in numeric], dtype=np.float64).T if numeric else np.zeros((0, 0)),
+        lowest=np.array([own.lowest for own in numeric], dtype=np.float64),
+        highest=np.array([own.highest for own in numeric], dtype=np.float64),
         levels=kept,
         grouped=grouped,
     )

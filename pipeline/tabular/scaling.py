@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,20 +24,36 @@ EQUAL_LOADINGS = 1e-9  # loadings that differ by a smaller share are equal: roun
 APPLIED_CELLS, SUMMED_CELLS = 1 << 17, 1 << 20  # numbers worked on at a time: 1 MB to apply, 8 MB to fit
 
 
-def fit_column(column: Floats, rows: int, options: Preprocess) -> tuple[float, bool, float, float, bool, Floats]:
-    """Fill, whether to take logs, centre, 1 / spread, whether values are missing, and quantiles of one column."""
+@dataclass(frozen=True, slots=True)
+class FittedColumn:
+    """What a fit learned of one column; the arrays of `FeatureState` hold the same by these names."""
+
+    fill: float
+    log1p: bool
+    mean: float
+    scale: float
+    missing: bool
+    quantiles: Floats
+    lowest: float
+    highest: float
+
+
+def fit_column(column: Floats, rows: int, options: Preprocess) -> FittedColumn:
+    """Learn one column from its rows of the fit."""
     absent = np.isnan(column)
     present = column[~absent] if absent.any() else column
     missing = options.indicators and len(present) < rows
     if not len(present):
-        return np.nan, False, 0.0, 0.0, missing, _quantiles(present, rows, options)
+        nothing = _quantiles(present, rows, options)
+        return FittedColumn(np.nan, False, 0.0, 0.0, missing, nothing, -np.inf, np.inf)
     filled = _fill(present, options.impute)
+    lowest, highest = (float(present.min()), float(present.max())) if options.clip_unseen else (-np.inf, np.inf)
     logged = options.log1p_skew > 0 and present.min() >= 0 and _skewness(present) > options.log1p_skew
     present = np.log1p(present) if logged else present
     centre, spread = _centre_and_spread(present, options.scaler)
     # a constant column keeps rounding noise as its spread: dividing by it would turn noise into signal
-    varies = spread > 1e-12 * max(abs(centre), 1e-290)
-    return filled, logged, centre, 1.0 / spread if varies else 0.0, missing, _quantiles(present, rows, options)
+    scale = 1.0 / spread if spread > 1e-12 * max(abs(centre), 1e-290) else 0.0
+    return FittedColumn(filled, logged, centre, scale, missing, _quantiles(present, rows, options), lowest, highest)
 
 
 def _fill(present: Floats, impute: str) -> float:
@@ -78,6 +95,8 @@ def _quantiles(present: Floats, rows: int, options: Preprocess) -> Floats:
 
 def scaled_column(state: FeatureState, position: int, column: Floats, smooth_clip: float) -> Floats:
     """The column under what was learned of it; 0 where a missing value was not filled. No infinity, no NaN."""
+    if state.highest[position] < np.inf:
+        column = np.clip(column, state.lowest[position], state.highest[position])
     if not np.isnan(state.fill[position]):
         column = np.where(np.isnan(column), state.fill[position], column)
     if state.log1p[position]:

@@ -129,6 +129,7 @@ every_option = st.builds(
     indicators=st.booleans(),
     min_frequency=st.integers(1, 3),
     smooth_clip=st.sampled_from([0.0, 3.0]),
+    clip_unseen=st.booleans(),
     dummy_na=st.booleans(),
     max_levels=st.sampled_from([2, 1000]),
     hash_buckets=st.just(4),
@@ -493,3 +494,24 @@ def test_smooth_clipping_bends_large_scores_and_hardly_touches_small_ones():
     values = [0.0, 4.0, 1e12]
     np.testing.assert_allclose(column_of(values, scaler="none", smooth_clip=3.0), [0.0, 2.4, 3.0], rtol=1e-6)
     np.testing.assert_allclose(column_of(values, scaler="none"), [0.0, 4.0, 1e9])
+
+
+@pytest.mark.parametrize("scaler", SCALERS)
+@pytest.mark.parametrize("log1p_skew", [0.0, 0.1])
+def test_numbers_beyond_those_of_the_fit_are_taken_as_the_nearest_of_these(scaler, log1p_skew):
+    """Fitted on 1, 2 and 9: 1e6 becomes what 9 becomes and -5 what 1 does; without it a straight line goes on."""
+    values, own = [1.0, 2.0, 9.0, 1e6, -5.0, 3.0], {"scaler": scaler, "log1p_skew": log1p_skew}
+    found = column_of(values, range(3), clip_unseen=True, **own)
+    free = column_of(values, range(3), **own)
+    assert (found[3], found[4]) == (found[2], found[0])
+    np.testing.assert_array_equal(found[[0, 1, 2, 5]], free[[0, 1, 2, 5]])
+    if scaler != "quantile_normal":  # whose ends are ends in any case
+        assert free[3] > free[2]
+
+
+@pytest.mark.parametrize("impute", IMPUTES)
+def test_a_missing_number_stays_what_it_is_made_of_beside_numbers_that_are_cut(impute):
+    """The fill lies within what was seen; without one it is 0 after scaling; a column of none has no ends."""
+    values, own = [1.0, 2.0, 9.0, np.nan, 50.0], {"impute": impute}
+    assert column_of(values, range(3), clip_unseen=True, **own)[3] == column_of(values, range(3), **own)[3]
+    assert not column_of([np.nan, np.nan, 7.0], range(2), clip_unseen=True, **own).any()

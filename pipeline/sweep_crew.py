@@ -1,0 +1,166 @@
+"""Processes beside a sweep on this machine: one for each GPU, or for each core of a CPU, as workers of the same study.
+
+Networks of tabular size leave cores of a shared step waiting for each other: on two cores, two processes of one thread
+each train half as many again (docs/LOG.md).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from pipeline.devices import MOST_PROCESSES, available_cores, memory_bytes, resolve_compute
+from pipeline.progress import interject, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipeline.cli import Options
+    from pipeline.runner import Runner
+    from pipeline.settings import Config, Train
+
+BESIDE = "FOLDPACK_BESIDE"  # in the environment of a process that is to end with the one that started it
+FEWEST_TRIALS = 20  # of a sweep, before further processes of a CPU are worth their start
+OF_RAW_FILES = 20  # what a process holds of tables, matrices and packs, beside the size of the raw files
+OF_ITS_OWN = 1 << 30  # bytes that it holds in any case
+PATIENCE = 20.0  # seconds for giving back what is in flight
+
+
+def spread_out(config: Config, raw_bytes: int) -> Train:
+    """Where a sweep trains: on a CPU in a process for each core, unless somebody said otherwise or it is too short.
+
+    raw_bytes: of the competition's tables, for every process holds them.
+    """
+    train = config.train
+    if train.engine != "local" or train.workers or config.search.trials < FEWEST_TRIALS:
+        return train
+    if resolve_compute(train.device, train.threads, train.precision).device != "cpu":
+        return train  # several GPUs have a process each without being asked
+    fitting = memory_bytes() // (OF_ITS_OWN + OF_RAW_FILES * raw_bytes)
+    processes = min(MOST_PROCESSES, fitting, available_cores() // max(train.threads, 1))
+    return train.model_copy(update={"engine": "processes", "workers": processes}) if processes > 1 else train
+
+
+@contextmanager
+def beside(runner: Runner, options: Options, devices: Sequence[str]) -> Iterator[None]:
+    """A context in which a process for each of `devices` helps out, but for the first, which is ours.
+
+    They end with the study. Left by an exception, they give back what they have in flight.
+    """
+    if len(devices) < 2:
+        yield
+        return
+    runner.bring("ingest")  # once, and not by all at the same time
+    parallel = max(1, runner.config.search.parallel // len(devices))
+    own = runner.config.search.model_copy(update={"parallel": parallel})
+    runner.config = runner.config.model_copy(update={"search": own})
+    runner.compute = replace(runner.compute, device=devices[0])
+    say(f"{'search':<11} {f'{len(devices)} processes':<18} {_words(devices, runner.compute.threads)}")
+    helpers = [_Helper(device, _command(options, runner, device, len(devices))) for device in devices[1:]]
+    try:
+        yield
+    except BaseException:
+        for helper in helpers:
+            helper.stop()
+        raise
+    finally:
+        for helper in helpers:
+            helper.end()
+
+
+def leave_with_parent() -> None:
+    """Where another process started this one to help it: end, as if told to, when that one is gone."""
+    if not os.environ.pop(BESIDE, ""):
+        return
+
+    def watch() -> None:
+        while os.read(0, 1):  # not through sys.stdin, whose lock would be held as the interpreter ends
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, daemon=True, name="parent").start()
+
+
+def _command(options: Options, runner: Runner, device: str, processes: int) -> list[str]:
+    """A worker with the settings of the sweep, but for where it computes."""
+    places = {
+        "train.device": f'"{device}"',
+        "train.threads": runner.compute.threads,
+        "train.engine": '"local"',
+        "train.workers": processes,
+        "search.parallel": runner.config.search.parallel,
+    }
+    settings = [*options.settings, *(f"{name}={value}" for name, value in places.items())]
+    words = [word for setting in settings for word in ("--set", setting)]
+    fast = ["--fast"] if options.fast else []
+    return [sys.executable, "-m", "pipeline", "worker", options.name, *words, *fast]
+
+
+def _words(devices: Sequence[str], threads: int) -> str:
+    if devices[0] == "cpu":
+        return f"of {threads} thread{'s' if threads > 1 else ''} each; --workers 1 for one process"
+    return f"on {', '.join(devices)}"
+
+
+@dataclass(slots=True)
+class _Helper:
+    """A worker of our study as a process of its own. Its trials are told as ours are."""
+
+    device: str
+    command: Sequence[str]
+    is_stopped: bool = False
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=1))  # the last that is not about a trial
+    process: subprocess.Popen[str] = field(init=False)
+    reader: Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        # a session of its own, for Ctrl-C is ours to hand on, once; its input ends when we do
+        self.process = subprocess.Popen(  # noqa: S603 - our own command, with what was typed
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, BESIDE: "1"},
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self.reader = Thread(target=self._read, daemon=True, name=f"beside {self.device}")
+        self.reader.start()
+
+    def stop(self) -> None:
+        """Have it give back what it has in flight, and end."""
+        self.is_stopped = True
+        self.process.terminate()
+
+    def end(self) -> None:
+        """Wait for its end; it may be saying good-bye to a study that is complete."""
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.is_stopped = True
+            self.process.kill()
+            self.process.wait()
+        self.reader.join(PATIENCE)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("trial "):
+                interject(line.rstrip("\n"))
+            elif line.strip():
+                self.lines.append(line.strip())
+        if self.process.wait() and not self.is_stopped:
+            last = self.lines[-1] if self.lines else f"exit code {self.process.returncode}"
+            interject(f"{'search':<11} {'a process less':<18} the one on {self.device} ended: {last}")

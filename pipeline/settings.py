@@ -409,7 +409,7 @@ class Search(Settings):
         25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
     )
     startup_trials: int = Field(
-        10, ge=1, description="trials before the sampler learns; the pruner needs five at the most"
+        16, ge=1, description="trials before the sampler learns; the pruner needs five at the most"
     )
     warmup_share: float = Field(0.2, ge=0, lt=1, description="share of a training before which no trial is given up")
     finalists: int = Field(

@@ -39,12 +39,12 @@ def spread_out(config: Config, raw_bytes: int) -> Train:
     raw_bytes: of the competition's tables, for every process holds them.
     """
     train = config.train
-    if train.engine != "local" or train.workers or config.search.trials < FEWEST_TRIALS:
-        return train
-    if resolve_compute(train.device, train.threads, train.precision).device != "cpu":
+    if train.engine != "local" or resolve_compute(train.device, train.threads, train.precision).device != "cpu":
         return train  # several GPUs have a process each without being asked
-    fitting = memory_bytes() // (OF_ITS_OWN + OF_RAW_FILES * raw_bytes)
-    processes = min(MOST_PROCESSES, fitting, available_cores() // max(train.threads, 1))
+    processes = train.workers
+    if not processes and config.search.trials >= FEWEST_TRIALS:
+        fitting = memory_bytes() // (OF_ITS_OWN + OF_RAW_FILES * raw_bytes)
+        processes = min(MOST_PROCESSES, fitting, available_cores() // max(train.threads, 1))
     return train.model_copy(update={"engine": "processes", "workers": processes}) if processes > 1 else train
 
 

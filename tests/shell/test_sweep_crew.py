@@ -1,0 +1,130 @@
+"""Processes beside a sweep: how many, what they are told, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline import sweep_crew
+from pipeline.claims import WORKER
+from pipeline.cli import parse
+from pipeline.config import load_config
+from pipeline.heartbeat import is_alive
+from pipeline.sweep_crew import beside, spread_out
+from tests.shell.test_sweeps_under_fire import study_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.shell.conftest import Project
+
+QUICK = ("--set", "train.epochs=3", "--set", "search.finalists=0")
+TWO_CORES = {"available_cores": lambda: 2, "memory_bytes": lambda: 8 << 30}
+
+
+@pytest.mark.parametrize(
+    ("settings", "raw_bytes", "processes"),
+    [
+        (["search.trials=20"], 0, 2),
+        (["search.trials=19"], 0, 0),
+        (["search.trials=20", "train.threads=2"], 0, 0),
+        (["search.trials=20", "train.workers=1"], 0, 1),
+        (["search.trials=2", "train.workers=3"], 0, 3),
+        (["search.trials=20"], 300 << 20, 0),
+    ],
+)
+def test_a_cpu_has_a_process_for_each_core_where_a_sweep_is_long_and_memory_allows(
+    settings: list[str], raw_bytes: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cores and 8 GB; so many workers as somebody asks for, whatever they think."""
+    for name, stub in TWO_CORES.items():
+        monkeypatch.setattr(sweep_crew, name, stub)
+    config = load_config("", file="c.toml", settings=["train.device=cpu", *settings]).config
+    train = spread_out(config, raw_bytes)
+    assert train.workers == processes
+    assert train.engine == ("processes" if processes > 1 else "local")
+
+
+def test_a_process_on_a_gpu_is_not_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many cores there are."""
+    monkeypatch.setattr(sweep_crew, "resolve_compute", lambda *_: SimpleNamespace(device="cuda"))
+    config = load_config("", file="c.toml", settings=["search.trials=500"]).config
+    assert spread_out(config, 0) is config.train
+
+
+def test_a_sweep_of_two_processes_trains_exactly_its_trials_and_tells_each(project: Project) -> None:
+    """Both train, every trial has its line, whoever trained it, and the winner is found as ever."""
+    out = project.must("search", "--trials", "24", "--workers", "2", *QUICK)
+    assert "2 processes        of 1 thread each" in out
+    trials = study_of(project).get_trials()
+    assert len(trials) == 24
+    assert len({trial.user_attrs[WORKER] for trial in trials}) == 2
+    told = sorted(int(line.split()[1]) for line in out.splitlines() if line.startswith("trial "))
+    assert told == list(range(24))
+    assert "a process less" not in out
+    assert "winner: trial" in out
+
+
+def test_a_helper_that_ends_is_said_and_the_sweep_goes_on_without_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last words stand in the line."""
+    last_words = [sys.executable, "-c", "print('out of luck'); raise SystemExit(3)"]
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: last_words)
+    out = project.must("search", "--trials", "3", "--workers", "2", *QUICK)
+    assert "a process less     the one on cpu ended: out of luck" in out
+    assert "winner: trial" in out
+
+
+def test_helpers_are_told_once_to_end_when_the_sweep_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that takes a moment to give back what it has is waited for."""
+    script = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    time.sleep(0.3); open('given back', 'a').write('x'); sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, end); print('ready', flush=True); time.sleep(60)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: [sys.executable, "-c", script])
+    config = load_config("", file="c.toml").config
+    compute = sweep_crew.resolve_compute("cpu", 1, "fp32")
+    runner = SimpleNamespace(config=config, compute=compute, bring=lambda _: None)
+
+    def interrupted() -> None:
+        time.sleep(1.0)  # until it is ready
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), beside(runner, parse(["search"]), ("cpu", "cpu")):
+        interrupted()
+    assert (tmp_path / "given back").read_text() == "x"
+
+
+@pytest.mark.slow
+def test_helpers_end_with_a_sweep_that_is_killed(project: Project) -> None:
+    """SIGKILL of the process that searches: what it started gives back its trials, and the study goes on later."""
+    words = ("--trials", "24", "--workers", "2", "--set", "train.epochs=400", "--set", "search.finalists=0")
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "pipeline", "search", "tiny", *words], cwd=project.root, stdout=subprocess.DEVNULL
+    )
+    workers: set[int] = set()
+    until = time.monotonic() + 60
+    while len(workers) < 2 and time.monotonic() < until:
+        time.sleep(0.5)
+        if list(project.models.glob("study-*.journal")):
+            trials = study_of(project).get_trials()
+            workers = {int(t.user_attrs[WORKER].split()[-2]) for t in trials if WORKER in t.user_attrs}
+    assert len(workers) == 2
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    [helper] = workers - {process.pid}
+    while is_alive(helper) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not is_alive(helper)

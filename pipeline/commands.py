@@ -56,7 +56,7 @@ def execute(options: Options) -> None:
         return
     _fetch_where_it_is_a_sample(raw, root)
     train = resolved.config.train
-    is_sweep = options.command == "search"
+    is_sweep = options.command == "search" and not options.explain_packs  # which says what one process holds
     compute, places = resolve_places(spread_out(resolved.config, _bytes_in(raw)) if is_sweep else train)
     with open_spread(places) as spread:
         runner = Runner(competition, resolved.config, compute, spread)

@@ -52,6 +52,18 @@ def test_a_line_that_a_living_process_finds_torn_is_cut_before_it_writes_its_own
     assert not heal_journal(journal.file)
 
 
+def test_a_journal_cut_at_any_place_keeps_every_whole_line(journal: Journal) -> None:
+    """FAULT 13: two lines, cut after each of their bytes, and a third written after that."""
+    journal.append_logs([LINE, {**LINE, "op_code": 5}])
+    whole = journal.file.read_bytes()
+    for place in range(len(whole) + 1):
+        journal.file.write_bytes(whole[:place])
+        kept = [4, 5][: whole[:place].count(b"\n")]
+        assert heal_journal(journal.file) == (not whole[:place].endswith(b"\n") and place > 0)
+        journal.append_logs([{**LINE, "op_code": 7}])
+        assert [line["op_code"] for line in journal.read_logs(0)] == [*kept, 7]
+
+
 def test_a_journal_that_is_all_one_torn_line_becomes_empty(journal: Journal) -> None:
     """Killed within the very first line."""
     journal.file.write_bytes(b'{"op_code": 0')

@@ -59,9 +59,10 @@ def test_a_process_on_a_gpu_is_not_multiplied(monkeypatch: pytest.MonkeyPatch) -
     assert spread_out(config, 0) is config.train
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_processes_trains_exactly_its_trials_and_tells_each(project: Project) -> None:
     """Both train, every trial has its line, whoever trained it, and the winner is found as ever."""
-    out = project.must("search", "--trials", "24", "--workers", "2", *QUICK)
+    out = project.must("search", "--trials", "24", "--workers", "2", *QUICK[2:], "--set", "train.epochs=300")
     assert "2 processes        of 1 thread each" in out
     trials = study_of(project).get_trials()
     assert len(trials) == 24
@@ -111,7 +112,7 @@ def test_helpers_are_told_once_to_end_when_the_sweep_is_interrupted(
 def test_helpers_end_with_a_sweep_that_is_killed(project: Project) -> None:
     """SIGKILL of the process that searches: what it started gives back its trials, and the study goes on later."""
     words = ("--trials", "24", "--workers", "2", "--set", "train.epochs=400", "--set", "search.finalists=0")
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "search", "tiny", *words], cwd=project.root, stdout=subprocess.DEVNULL
     )
     workers: set[int] = set()

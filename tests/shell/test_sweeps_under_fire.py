@@ -256,7 +256,7 @@ def test_sixteen_workers_on_the_file_that_is_the_default(project: Project) -> No
 
 
 def test_a_torn_journal_is_healed_and_said_and_the_sweep_goes_on(project: Project) -> None:
-    """FAULT 13: cut at every place within its last lines; no told trial is lost, the torn file is kept."""
+    """FAULT 13: a line without its end; no told trial is lost, the torn file is kept (test_journal cuts everywhere)."""
     project.must("worker", "--trials", "2", *QUICK)
     file = journal_of(project)
     file.write_bytes(file.read_bytes() + b'{"op_code":6,"worker_id":"0000","trial_')

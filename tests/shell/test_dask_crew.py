@@ -60,6 +60,7 @@ def run(spread, *works):
     return [found[number] for number in range(len(works))]
 
 
+@pytest.mark.slow
 def test_training_on_a_cluster_gives_the_same_bits_as_here(spread, one_thread):
     """Invariant 5: weights, curves and predictions, with the same threads and the same cut."""
     design = design_of(generated_dataset(metric="log_rmse"), metric="log_rmse")

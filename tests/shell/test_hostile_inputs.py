@@ -262,6 +262,7 @@ def test_a_name_sends_no_command_to_the_terminal(project: Project) -> None:
 # --- 45: pickles
 
 
+@pytest.mark.slow
 def test_no_command_opens_a_foreign_pickle(project: Project) -> None:
     """FAULT 45: under any name, in any folder of artifacts, in the place of an artifact without its manifest."""
     project.must("report")
@@ -386,6 +387,7 @@ def test_init_fetches_no_sample_into_a_folder_that_a_name_leads_to(
 CANARY = "KGAT_canary0123456789abcdef"
 
 
+@pytest.mark.slow
 def test_a_token_in_the_environment_is_in_nothing_that_is_said_or_written(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,6 +146,7 @@ def test_two_searches_at_once_share_one_study(project: Project) -> None:
     assert len(told) == len(set(told)) == 10
 
 
+@pytest.mark.slow
 def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(project: Project) -> None:
     """A study for each phase in one file; a second search trains nothing; `runs` lists the phases."""
     plan = (*QUICK, "--set", "search.plan=guided")

@@ -150,6 +150,7 @@ def on_told(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]
 # --- a database that is restarted, and one that is gone
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_a_restart_of_its_database(
     project: Project, postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_sweep_outlives_a_restart_of_its_database(
     assert "6 scored" in project.must("runs", "--storage", postgres_url, *QUICK[:-2])
 
 
+@pytest.mark.slow
 def test_a_database_that_is_gone_for_good_ends_the_sweep_and_a_later_one_goes_on(
     project: Project, postgres: Postgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

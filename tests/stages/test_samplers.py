@@ -77,6 +77,36 @@ def test_nothing_is_given_up_before_enough_trials_have_finished():
     assert given_up("percentile", 9.0, better=2) is None
 
 
+@pytest.mark.parametrize("name", ["percentile", "median"])
+def test_a_trial_is_looked_at_every_fifth_of_its_training_and_not_between(name):
+    """Twenty epochs of one that is worse than five whole ones throughout: whoever asks is told so at the fifths only."""
+    study = optuna.create_study(pruner=pruner_of(Search(pruner=name, warmup_share=0.2), epochs=20))
+    for _ in range(5):
+        trial = study.ask()
+        for epoch in range(1, 21):
+            trial.report(1.0 + epoch / 100, epoch)
+        study.tell(trial, 1.0)
+    trial, looked = study.ask(), []
+    for epoch in range(1, 21):
+        trial.report(9.0, epoch)
+        if trial.should_prune():
+            looked.append(epoch)
+    assert looked == [4, 8, 12, 16, 20]
+
+
+def test_the_pruner_begins_after_five_whole_trials_however_many_the_sampler_draws_first():
+    """With sixteen startup trials the sixth may be given up, the fifth may not; with three the fourth may."""
+    for startup, allowed in ((16, 5), (3, 3)):
+        study = optuna.create_study(
+            pruner=pruner_of(Search(pruner="percentile", warmup_share=0.0, startup_trials=startup), epochs=20)
+        )
+        for number in range(allowed + 1):
+            trial = study.ask()
+            trial.report(1.0 + number, 4)
+            assert trial.should_prune() == (number >= allowed)
+            study.tell(trial, 1.0)
+
+
 def test_successive_halving_lets_one_in_three_go_on():
     """At the first rung: of nine trials in ascending order of loss, only the first goes on."""
     study = optuna.create_study(pruner=pruner_of(Search(pruner="halving", warmup_share=0.25), epochs=8))

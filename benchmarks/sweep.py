@@ -1,7 +1,8 @@
 """A sweep of trials side by side, beside the same trials one after the other; what pruning saves; what tuning finds.
 
 python -m benchmarks.sweep speed --data DIR      64 candidates x 5 folds beside `study.optimize` with a DataLoader loop
-python -m benchmarks.sweep pruning --data DIR    the default pruner beside none, over study seeds
+python -m benchmarks.sweep pruning --data DIR    the default pruner beside none, over study seeds: with --sampler random
+                                                 of the same candidates, with tpe the sampler goes its own way in each
 python -m benchmarks.sweep tuned --data DIR      200 trials, and the winner scored on folds that it has never seen
 
 A sweep here is the command that a user types, from its start to its end. The loop does what ours does: the same
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data" / "raw", help="holds house-prices/train.csv …")
     parser.add_argument("--trials", type=int, default=0, help="0: as many as the figure is stated for")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--sampler", default="random", choices=("random", "tpe"), help="of the studies, for pruning")
     parser.add_argument("--seeds", type=int, default=5, help="studies, for pruning")
     parser.add_argument("--epochs", type=int, default=0, help="of every training; 0: the configuration's")
     asked = parser.parse_args()
@@ -85,7 +87,8 @@ def main() -> None:
     if asked.part == "speed":
         speed(folder, asked.trials or 64, asked.epochs)
     elif asked.part == "pruning":
-        pruning(folder, asked.trials or 64, asked.precision, asked.seeds, asked.epochs)
+        options = {"trials": asked.trials or 64, "sampler": asked.sampler, "finalists": 0}
+        pruning(folder, options, asked.precision, asked.seeds, asked.epochs)
     else:
         tuned(folder, asked.trials or 200, asked.precision)
 
@@ -114,13 +117,13 @@ def speed(folder: Path, trials: int, epochs: int) -> None:
     record("sweep_speed", [row])
 
 
-def pruning(folder: Path, trials: int, precision: str, seeds: int, epochs: int) -> None:
-    """Studies of the default sampler, with the default pruner and without, paired by the study's seed."""
+def pruning(folder: Path, options: Mapping[str, object], precision: str, seeds: int, epochs: int) -> None:
+    """Studies with the default pruner and without, paired by the study's seed."""
     faster, regrets = [], []
     for seed in range(seeds):
-        options = {"trials": trials, "finalists": 0, "seed": seed}
-        without = _swept(folder, precision, {**options, "pruner": "none"}, epochs)
-        pruned = _swept(folder, precision, options, epochs)
+        own = {**options, "seed": seed}
+        without = _swept(folder, precision, {**own, "pruner": "none"}, epochs)
+        pruned = _swept(folder, precision, own, epochs)
         faster.append(without.seconds / pruned.seconds)
         regrets.append(100 * (pruned.best / without.best - 1))
         print(
@@ -131,7 +134,7 @@ def pruning(folder: Path, trials: int, precision: str, seeds: int, epochs: int) 
     half = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * statistics.stdev(regrets) / seeds**0.5
     mean = statistics.mean(regrets)
     row: dict[str, object] = {
-        "what": f"{trials} trials, {precision}, {seeds} studies",
+        "what": f"{options['trials']} trials, {options['sampler']}, {precision}, {seeds} studies",
         "epochs": epochs or "as searched",
         "times sooner, median": round(statistics.median(faster), 2),
         "regret %, mean": round(mean, 2),

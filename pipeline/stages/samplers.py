@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from itertools import product
@@ -98,12 +99,31 @@ class Grid(BaseSampler):
         return self.points.index(values) if values in self.points else None
 
 
+class Drawn(RandomSampler):
+    """Random values by the study's seed, the trial's number and the setting's name: the same whoever asks.
+
+    Optuna's own go on where the process's last draw ended, so they depend on who asked for which trial.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.seed = seed
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> object:
+        """Uniform in the range, or in its logarithm."""
+        digest = hashlib.sha256(f"{self.seed}:{trial.number}:{param_name}".encode()).digest()
+        own = RandomSampler(seed=int.from_bytes(digest[:4]))
+        return own.sample_independent(study, trial, param_name, param_distribution)
+
+
 def sampler_of(search: Search, seed: int) -> BaseSampler:
     """The sampler that the configuration names. seed: of this process; two workers with one seed repeat each other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # said by Optuna of what we chose knowingly
         if search.sampler == "random":
-            return RandomSampler(seed=seed)
+            return Drawn(search.seed)
         if search.sampler == "grid":
             return Grid(search.space, search.seed)
         if search.sampler == "qmc":

@@ -18,7 +18,7 @@ def _quiet():
 
 def drawn(name, seed, trials=8):
     """What a sampler suggests while each trial's loss is its lr."""
-    search = Search(sampler=name, space=SPACE, startup_trials=3)
+    search = Search(sampler=name, space=SPACE, startup_trials=3, seed=seed)
     study = optuna.create_study(sampler=sampler_of(search, seed))
     found = []
     for _ in range(trials):
@@ -40,6 +40,17 @@ def test_equal_seeds_suggest_equal_values(name):
 def test_another_seed_suggests_other_values(name):
     """Two workers with one seed would train the same networks twice."""
     assert drawn(name, 3) != drawn(name, 4)
+
+
+def test_random_values_are_those_of_the_trials_number_whoever_asks():
+    """Two workers that take turns draw what one alone draws, and no trial repeats another."""
+    alone, search = drawn("random", 3), Search(sampler="random", space=SPACE, seed=3)
+    study, workers, together = optuna.create_study(), [sampler_of(search, 77), sampler_of(search, 78)], []
+    for number in range(8):
+        study.sampler = workers[number % 3 == 0]
+        together.append(suggested(study.ask(), SPACE))
+    assert together == alone
+    assert len({values["train.lr"] for values in alone}) == 8
 
 
 def test_a_grid_is_tried_point_by_point():
@@ -79,7 +90,7 @@ def test_nothing_is_given_up_before_enough_trials_have_finished():
 
 @pytest.mark.parametrize("name", ["percentile", "median"])
 def test_a_trial_is_looked_at_every_fifth_of_its_training_and_not_between(name):
-    """Twenty epochs of one that is worse than five whole ones throughout: whoever asks is told so at the fifths only."""
+    """Twenty epochs of one that is worse than five whole ones throughout: it is told so at the fifths only."""
     study = optuna.create_study(pruner=pruner_of(Search(pruner=name, warmup_share=0.2), epochs=20))
     for _ in range(5):
         trial = study.ask()

@@ -6,7 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from pipeline.settings import DEVICE, DURATION, FOLDER, NO_SPACES, REFERENCE, SLUG
+from pipeline.sections import DEVICE, DURATION, FOLDER, NO_SPACES, REFERENCE, SLUG
+from pipeline.time_settings import FREQUENCY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ TEXTS = {
     DURATION: "a number of seconds, minutes or hours, such as 30s, 90m or 1.5h",
     SLUG: "letters, digits and hyphens, as in the competition's address on kaggle.com",
     FOLDER: "the name of one folder: letters, digits, _, . and -",
+    FREQUENCY: "auto, or a number of s, min, h, D, MS (months), QS (quarters) or YS (years), such as 15min or 1h",
     NO_SPACES: "an address without spaces, such as tcp://10.0.0.5:8786",
 }
 

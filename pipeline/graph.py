@@ -56,6 +56,7 @@ STAGES: Mapping[str, Stage] = {
             "join": "join",
             "holdout": "holdout",
             "fold_column": "folds.column",
+            "time": "time",
         },
         folder="data/processed",
         reads=("files",),
@@ -63,7 +64,13 @@ STAGES: Mapping[str, Stage] = {
     "preprocess": Stage(
         "pipeline.stages.preprocess:preprocess",
         inputs={"dataset": "ingest"},
-        config={"preprocess": "preprocess", "target": "target", "folds": "folds", "metric": "metric"},
+        config={
+            "preprocess": "preprocess",
+            "target": "target",
+            "history": "history",
+            "folds": "folds",
+            "metric": "metric",
+        },
         folder="data/processed",
     ),
     "train": Stage(
@@ -100,6 +107,7 @@ SEARCH = Stage(
     config={
         "preprocess": "preprocess",
         "target": "target",
+        "history": "history",
         "folds": "folds",
         "model": "model",
         "train": "train",

@@ -82,7 +82,7 @@ def score_heldout(
 
 
 def _trusted_solution(raw_folder: Path) -> Path:
-    """Return solution.csv if sample.json vouches for it and for the train.csv and test.csv beside it."""
+    """Return solution.csv if sample.json vouches for it, for the train.csv and, where it has one, the test.csv."""
     upload = "score this submission by uploading it to Kaggle"
     solution, note = raw_folder / SOLUTION, raw_folder / NOTE
     if not solution.exists():
@@ -91,15 +91,17 @@ def _trusted_solution(raw_folder: Path) -> Path:
             "or, for the sample, delete its test.csv and fetch it again"
         )
     try:
-        expected = json.loads(note.read_bytes())["files"]
-        wrong = [name for name in ("train.csv", "test.csv", SOLUTION) if not _has_hash(raw_folder / name, expected)]
-    except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
+        files: dict[str, str] = json.loads(note.read_bytes())["files"]
+        tables = ("train.csv", *(files.keys() & {"test.csv"}))
+        expected = {**{name: files[name] for name in tables}, SOLUTION: files.get(SOLUTION)}
+        wrong = [name for name, sha256 in expected.items() if not _has_hash(raw_folder / name, sha256)]
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{note}: absent or damaged, so nothing says that {SOLUTION} belongs to the files there; {upload}, "
             "or fetch the sample again"
         ) from error
     if wrong:
-        stale = ", ".join(dict.fromkeys([*wrong, "test.csv"]))
+        stale = ", ".join(dict.fromkeys([*wrong, *tables[1:]]))
         raise DataError(
             f"{raw_folder}: {', '.join(wrong)} not as {NOTE} describes, so {SOLUTION} does not belong to the files "
             f"there; {upload}, or, to go back to the sample, delete {stale} and fetch it again"
@@ -107,8 +109,8 @@ def _trusted_solution(raw_folder: Path) -> Path:
     return solution
 
 
-def _has_hash(path: Path, expected: dict[str, str]) -> bool:
-    return path.exists() and file_sha256(path) == expected[path.name]
+def _has_hash(path: Path, sha256: str | None) -> bool:
+    return path.exists() and file_sha256(path) == sha256
 
 
 def _content(submission: Path) -> bytes:

@@ -109,7 +109,14 @@ def predict_file(runner: Runner, source: Path, target: Path) -> None:
     sides = {name: read_table(path, config.files) for name, path in runner.raw_files.sides.items()}
     read = RawTables(train=read_table(source, config.files), test=None, sample=None, sides=sides)
     joined, unmatched = join_sides(read, config.join)
-    ids, rows, notices = prepare_rows(dataset, design, joined.train, roles=config.roles, options=config.preprocess)
+    ids, rows, notices = prepare_rows(
+        dataset,
+        design,
+        joined.train,
+        roles=config.roles,
+        options=config.preprocess,
+        history=config.history,
+    )
     for notice in (*joined.train.notices, *unmatched, *notices):
         say(f"{'predict':<11} notice: {notice.line}")
     predictions = predict(design, fits.network, fits.jobs, fits.weights, rows, runner.compute)

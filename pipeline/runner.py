@@ -204,7 +204,8 @@ def _allowance(config: Config) -> Allowance:
     from pipeline.tabular.schema import numbers_allowed
 
     keys = [name for join in config.join for name in join.on]
-    return numbers_allowed(config.roles, [*keys, config.folds.column, config.holdout.by, config.holdout.group])
+    others = (config.folds.column, config.holdout.by, config.holdout.group, *config.time.column, *config.time.groups)
+    return numbers_allowed(config.roles, [*keys, *others])
 
 
 def _mapping(value: object) -> Mapping[str, object]:

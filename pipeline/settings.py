@@ -4,40 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _as_choices(value: object) -> object:
-    if isinstance(value, list | tuple):
-        allowed = [one for one in value if isinstance(one, bool | int | float | str)]
-        if not value or len(allowed) < len(value):
-            raise ValueError(f"choices are one or more numbers, texts, or true and false, found {list(value)}")
-    return _as_tuple(value)
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_as_tuple)]
-Pair = Annotated[tuple[float, float], BeforeValidator(_as_tuple)]
-Choices = Annotated[tuple[bool | float | int | str, ...], BeforeValidator(_as_choices)]
-
-
-# what texts look like; expectations.TEXTS says the same in words
-REFERENCE = r"^(.+:[A-Za-z_]\w*)?$"  # of a function of the user's; empty: none
-DURATION = r"^(\d+(\.\d+)?[smh])?$"
-DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-NO_SPACES = r"^\S*$"
-SLUG = r"^[A-Za-z0-9-]*$"
-FOLDER = r"^[\w.-]*$"
-
-
-class Settings(BaseModel):
-    """A frozen section; an unknown key is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from pipeline.sections import (
+    DEVICE,
+    DURATION,
+    FOLDER,
+    NO_SPACES,
+    REFERENCE,
+    SLUG,
+    Choices,
+    Names,
+    Pair,
+    Settings,
+    Widths,
+    as_tuple,
+)
+from pipeline.time_settings import History, Time
 
 
 class Files(Settings):
@@ -127,7 +110,7 @@ class Preprocess(Settings):
     dummy_na: bool = Field(True, description="one more one-hot column for a missing text")
     max_levels: int = Field(1000, ge=2, description="a column with more levels is hashed instead of one-hot")
     hash_buckets: int = Field(64, ge=2, le=65536, description="columns that the levels of such a column share")
-    calendar: Annotated[tuple[CalendarPart, ...], BeforeValidator(_as_tuple)] = Field(
+    calendar: Annotated[tuple[CalendarPart, ...], BeforeValidator(as_tuple)] = Field(
         ("year", "month", "day", "day_of_week", "day_of_year", "hour", "elapsed_days"),
         description="columns made of each date; those that never vary are left out",
     )
@@ -151,13 +134,17 @@ class Target(Settings):
     standardize: bool = Field(True, description="zero mean, unit spread on each fold's training rows")
 
 
+FoldKind = Literal["auto", "kfold", "stratified", "grouped", "leave_one_group_out", "holdout", "column", "replay"]
+
+
 class FoldSettings(Settings):
     """How training rows become folds."""
 
-    kind: Literal["kfold", "stratified", "grouped", "leave_one_group_out", "holdout", "column"] = Field(
-        "kfold",
-        description="stratified: equal shares of target bins; grouped, leave_one_group_out: no group on both sides; "
-        "holdout: one fold of `share` rows; column: a column says which fold scores a row, blank: none",
+    kind: FoldKind = Field(
+        "auto",
+        description="auto: kfold, with [time] replay; replay: as the test file lies in time; stratified: equal shares "
+        "of target bins; grouped, leave_one_group_out: no group on both sides; holdout: one fold of `share` rows; "
+        "column: a column says which fold scores a row, blank: none",
     )
     count: int = Field(5, ge=2, description="number of folds, K")
     repeats: int = Field(1, ge=1, le=1000, description="further splits with other shuffles; folds are count x repeats")
@@ -247,7 +234,7 @@ ScheduleKind = Literal[
     "one_cycle",
     "coslog4",
 ]
-Milestones = Annotated[tuple[Pair, ...], BeforeValidator(_as_tuple)]
+Milestones = Annotated[tuple[Pair, ...], BeforeValidator(as_tuple)]
 
 
 class Link(Settings):
@@ -300,7 +287,7 @@ class Train(Settings):
     milestones: Milestones = Field((), description="of piecewise: [share of the steps, share of lr from there on], …")
     cycles: int = Field(1, ge=1, description="of cosine_restarts, cyclic")
     lr_floor: float = Field(0.0, ge=0, lt=1, description="the schedule never falls below this share of lr")
-    chain: Annotated[tuple[Link, ...], BeforeValidator(_as_tuple)] = Field((), description="further schedules, in turn")
+    chain: Annotated[tuple[Link, ...], BeforeValidator(as_tuple)] = Field((), description="further schedules, in turn")
     plateau_factor: float = Field(
         0.0, ge=0, lt=1, description="lr falls to this share of it when the score gets no better; 0: never …"
     )
@@ -365,7 +352,7 @@ class Range(Settings):
 
     log: Pair | None = None
     uniform: Pair | None = None
-    integer: Annotated[tuple[int, int], BeforeValidator(_as_tuple)] | None = None
+    integer: Annotated[tuple[int, int], BeforeValidator(as_tuple)] | None = None
     choice: Choices | None = None
 
     @model_validator(mode="after")
@@ -406,7 +393,11 @@ class Search(Settings):
         "train.restore_best)",
     )
     percentile: float = Field(
-        25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
+        25.0,
+        gt=0,
+        lt=100,
+        description="of pruner percentile: a trial passes its first look among the best so many per cent, later ones "
+        "among the better half",
     )
     startup_trials: int = Field(
         16, ge=1, description="trials before the sampler learns; the pruner needs five at the most"
@@ -446,12 +437,14 @@ class Config(Settings):
     kaggle: str = Field("", description="its slug on kaggle.com, for `submit --kaggle`", pattern=SLUG)
     raw: str = Field("", description="folder below data/raw; empty: the competition's name", pattern=FOLDER)
     files: Files = Field(default_factory=Files)
-    join: Annotated[tuple[Join, ...], BeforeValidator(_as_tuple)] = Field((), description="side tables to add")
+    join: Annotated[tuple[Join, ...], BeforeValidator(as_tuple)] = Field((), description="side tables to add")
     holdout: Holdout = Field(default_factory=Holdout)
     # `schema` is taken in pydantic, so the TOML section [schema] is this field's alias
     roles: Schema = Field(default_factory=Schema, alias="schema")
     preprocess: Preprocess = Field(default_factory=Preprocess)
     target: Target = Field(default_factory=Target)
+    time: Time = Field(default_factory=Time)
+    history: History = Field(default_factory=History)
     folds: FoldSettings = Field(default_factory=FoldSettings)
     model: Model = Field(default_factory=Model)
     train: Train = Field(default_factory=Train)

@@ -6,7 +6,7 @@ Axis letters: K folds, S seeds, N training rows, P rows that folds score, T test
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.facts import Advice
+    from pipeline.timeline import Timeline
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -140,6 +141,7 @@ class Dataset:
     submission_header: tuple[str, str]
     submission_ids: Texts  # [T] in the order of the sample submission, or of test
     notices: tuple[Notice, ...]
+    timeline: Timeline | None = None  # when rows are, where [time] says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,15 @@ class Encoded:
 
     numeric: Floats  # [R, numeric columns] column by column (Fortran order), NaN where missing
     codes: Codes  # [R, categorical columns] int32; -1 missing, -2 a level outside the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What one fold sees of rows otherwise than all others do: history without what this fold scores."""
+
+    rows: Integers  # [changed] ascending
+    columns: Integers  # [history columns] positions among the numeric ones
+    numeric: Floats  # [changed, history columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +244,8 @@ class Design:
     dummy_na: bool
     smooth_clip: float  # z-scores stay within this; 0: as they are
     notices: tuple[Notice, ...]
+    overlays: tuple[Overlay, ...] = ()  # [K] of time series; else none
+    naive: Mapping[str, Floats] = field(default_factory=dict)  # forecast without a model -> [K, N] of training rows
 
 
 @dataclass(frozen=True, slots=True, order=True)

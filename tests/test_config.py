@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.expectations import TEXTS
 from pipeline.recipes import FAST, RECIPES
 from pipeline.settings import Config, FoldSettings, Model, Preprocess, Range, Schema, Search, Target, Train
+from pipeline.time_settings import Time
 
 COMPETITIONS = Path(__file__).parent.parent / "competitions"
 
@@ -189,7 +190,7 @@ def test_what_was_expected_is_said_in_words_for_people(setting, message):
 
 def test_every_pattern_has_words():
     """A text that does not look as it should is never answered with a regular expression."""
-    fields = [field for model in (Config, Model, Train, Schema, Search) for field in model.model_fields.values()]
+    fields = [field for model in (Config, Model, Train, Schema, Search, Time) for field in model.model_fields.values()]
     patterns = {p for field in fields for own in field.metadata if (p := getattr(own, "pattern", None))}
     assert patterns == set(TEXTS)
 

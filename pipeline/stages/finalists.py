@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.runtime import compute_always
+from pipeline.stages.hindsight import REPLAYED
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
 from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
 from pipeline.tables import Finalist, Job, Standing, Winner
+from pipeline.tabular.replay import BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,8 +94,14 @@ class _Again:
         return scores
 
     def _keeps_split(self) -> bool:
-        """Weights to begin with have seen the training rows of their own folds: other folds would hold rows of both."""
-        start = self.quest.base.start
+        """Whether other folds are none, or do harm.
+
+        The layout of a test file in time is replayed in but one way; weights to begin with have seen the training rows
+        of their own folds, of which other folds would score some.
+        """
+        timeline, start = self.quest.dataset.timeline, self.quest.base.start
+        if timeline is not None and timeline.layout in BLOCKS and self.quest.folds.kind in REPLAYED:
+            return True
         return start is not None and knows_rows(start, Benches(self.quest, self.quest.folds).design_of(self.quest.base))
 
     def _trained(self, benches: Benches, setups: Mapping[int, Setup], shift: int) -> dict[int, float]:
@@ -128,7 +136,7 @@ def digest_of(setup: Setup) -> str:
 
 def fresh_folds(folds: FoldSettings, repeat: int, *, keeps_split: bool = False) -> tuple[FoldSettings, int]:
     """Folds that no search has seen, and what is added to the networks' seeds; the same every time."""
-    is_drawn = folds.kind in ("kfold", "stratified", "grouped", "holdout") and folds.shuffle
+    is_drawn = folds.kind in ("auto", "kfold", "stratified", "grouped", "holdout") and folds.shuffle
     if is_drawn and not keeps_split:
         return folds.model_copy(update={"seed": (folds.seed + FRESH + repeat * folds.repeats) % 2**32}), 0
     return folds, FRESH * (repeat + 1)

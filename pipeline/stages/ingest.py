@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.settings import Holdout
+from pipeline.stages.timing import read_times, timeline_of
 from pipeline.tables import Dataset, Notice
 from pipeline.tabular.cells import Levels, blank, texts_of
 from pipeline.tabular.columns import read_column
@@ -21,11 +22,13 @@ from pipeline.tabular.rows import Rows, choose_rows
 from pipeline.tabular.schema import check_target, feature_names, parse_target, role_faults
 from pipeline.tabular.threads import side_by_side
 from pipeline.tabular.values import as_categories, made_of
+from pipeline.time_settings import Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.settings import Join, Schema
+    from pipeline.stages.timing import Timed
     from pipeline.tables import Floats, Integers, RawTable, RawTables, Texts
     from pipeline.tabular.columns import Reading
     from pipeline.tabular.values import Values
@@ -43,7 +46,7 @@ class Checked:
     notices: Sequence[Notice]  # of the target
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - a section of the configuration each
     raw: RawTables,
     *,
     roles: Schema,
@@ -51,6 +54,7 @@ def ingest(
     join: Sequence[Join] = (),
     holdout: Holdout | None = None,
     fold_column: str = "",
+    time: Time | None = None,
 ) -> Dataset:
     """Give every column a role and a type, and say what was noticed on the way.
 
@@ -63,15 +67,20 @@ def ingest(
     raw, notices = join_sides(raw, join)
     if raw.test is not None and holdout.share:
         notices.append(Notice(raw.test.file, "there is a test file: [holdout] sets nothing aside", 0))
-    faults = list(role_faults(raw, roles, fold_column=fold_column, holdout=holdout))
+    time = time or Time()
+    faults = list(role_faults(raw, roles, fold_column=fold_column, holdout=holdout, time=time))
     if raw.test is None and not holdout.share:
         faults.append(f"{raw.train.file}: there is no test file; add one, or hold rows out: [holdout] share = 0.2")
-    checked = _read(raw, roles, metric, faults)
-    rows, dropped = choose_rows(raw, checked.target, roles, holdout)
-    train, test = _frames(checked.readings, rows)
+    if time.column:
+        _raise(faults)
+    timed = read_times(raw, roles, time) if time.column else None
+    checked = _read(raw, roles, metric, faults, timed)
+    rows, dropped = choose_rows(raw, checked.target, roles, holdout, timed.steps if timed else None)
+    train, test = _frames(checked.readings, rows, timed)
     if roles.duplicates == "drop":
         train, rows, repeated = _without_repeated(train, checked.target, rows, raw.train.file)
         dropped += repeated
+    timeline, told = timeline_of(timed, raw, checked.target, rows, roles, time) if timed else (None, [])
     all_ids = ids_of(raw.train, roles)
     layout = checked.layout or _held_layout(raw, roles, all_ids, rows)
     train_ids = all_ids[rows.train]
@@ -95,6 +104,7 @@ def ingest(
             *_read_notices(raw),
             *notices,
             *checked.notices,
+            *told,
             *dropped,
             *doubled_train_ids(train_ids, file=raw.train.file, id_column=roles.id),
             *(notice for reading in checked.readings for notice in reading.notices),
@@ -102,6 +112,7 @@ def ingest(
             *_unseen_levels(train, test),
             *layout.notices,
         ),
+        timeline=timeline,
     )
     return replace(dataset, notices=(*dataset.notices, *quick_leaks(dataset)))
 
@@ -125,14 +136,15 @@ def _read_notices(raw: RawTables) -> list[Notice]:
     return [notice for table in tables for notice in table.notices]
 
 
-def _read(raw: RawTables, roles: Schema, metric: str, faults: list[str]) -> Checked:
+def _read(raw: RawTables, roles: Schema, metric: str, faults: list[str], timed: Timed | None) -> Checked:
     """Read target, ids and features. Raises DataError with all that is wrong in them, and the faults found before."""
     is_there = roles.target in raw.train.names
     target = _attempt(faults, lambda: _target(raw.train, roles, metric)) if is_there else None
     has_ids = raw.test is not None and (not roles.id or roles.id in raw.test.names)
     layout = _attempt(faults, lambda: _test_layout(raw, roles)) if has_ids else None
     tables = [table for table in (raw.train, raw.test) if table is not None]
-    tried = side_by_side(lambda name: _attempt_column(name, tables, roles), feature_names(raw, roles))
+    names = feature_names(raw, roles) if timed is None else timed.features
+    tried = side_by_side(lambda name: _attempt_column(name, tables, roles), names)
     faults += [found for found in tried if isinstance(found, str)]
     _raise(faults)
     assert target is not None
@@ -168,8 +180,8 @@ def _held_layout(raw: RawTables, roles: Schema, ids: Texts, rows: Rows) -> Layou
     return submission_layout(raw, roles, held)
 
 
-def _frames(readings: Sequence[Reading], rows: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train and test, one column after the other."""
+def _frames(readings: Sequence[Reading], rows: Rows, timed: Timed | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and test, one column after the other; with time, a column of wall-clock instants is the last."""
     train: dict[str, object] = {}
     test: dict[str, object] = {}
     for reading in readings:
@@ -177,6 +189,10 @@ def _frames(readings: Sequence[Reading], rows: Rows) -> tuple[pd.DataFrame, pd.D
             columns = _as_series([values[name] for values in reading.tables])
             train[name] = _taken(columns[0], rows.train)
             test[name] = columns[1] if rows.test is None else _taken(columns[0], rows.test)
+    for name, instants in timed.calendar.items() if timed else ():
+        columns = _as_series(instants)
+        train[name] = _taken(columns[0], rows.train)
+        test[name] = columns[1] if rows.test is None else _taken(columns[0], rows.test)
     return pd.DataFrame(train, copy=False), pd.DataFrame(test, copy=False)
 
 

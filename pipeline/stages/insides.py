@@ -19,7 +19,7 @@ from pipeline.stages.learners import data_of
 from pipeline.stages.signs import Signs, may_hurt_by_depth
 from pipeline.tabular.baselines import predict_mean, predict_ridge
 from pipeline.tabular.extremes import outermost
-from pipeline.tabular.features import matrix_for, take
+from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_network
 
@@ -103,7 +103,7 @@ def _far_out(design: Design) -> Cause | None:
     row, _ = max(ends, key=lambda end: abs(end[1]), default=(-1, 0.0))
     if row < 0:
         return None
-    seen = matrix_for(design, fold, take(design.rows, np.array([row])))[0]
+    seen = matrix_for(design, fold, rows_of(design, fold, np.array([row])))[0]
     column = int(np.argmax(np.abs(seen)))
     return far_input(design, fold, LargeInput(column, float(seen[column])))
 
@@ -131,7 +131,7 @@ def _ridge_error(design: Design, metric: str) -> float:
     own = design.folds.train[0]
     train, valid = own[_spread(len(own), RIDGE_ROWS)], design.folds.valid[0]
     rows = np.concatenate([train, valid])
-    matrix = matrix_for(design, 0, take(design.rows, rows))
+    matrix = matrix_for(design, 0, rows_of(design, 0, rows))
     predicted = predict_ridge(matrix, design.target[rows], np.arange(len(train)), design.target_states[0])
     return loss(metric, design.target[valid], predicted[len(train) :])
 

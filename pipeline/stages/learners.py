@@ -13,7 +13,7 @@ from pipeline.engine.data import Data
 from pipeline.engine.mapped import empty_rows
 from pipeline.engine.networks import predict
 from pipeline.engine.sources import choose_source
-from pipeline.tabular.features import matrix_for, take
+from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
     target = torch.full((len(matrix),), torch.nan, dtype=dtype, device=device)
     for first, fold in {first: fold for fold, first in start.items()}.items():
         for low in range(0, total, ROWS_AT_A_TIME):
-            part = matrix_for(design, fold, take(design.rows, slice(low, low + ROWS_AT_A_TIME)))
+            part = matrix_for(design, fold, rows_of(design, fold, slice(low, low + ROWS_AT_A_TIME)))
             matrix[first + low : first + low + len(part)] = torch.from_numpy(part)
         own = to_network(design.target_states[fold], design.target)
         target[first : first + len(own)] = torch.from_numpy(own)
@@ -79,8 +79,14 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
 def block_starts(design: Design, folds: Sequence[int]) -> dict[int, int]:
     """The first row of each fold's block; folds with an identical fit share one."""
     total = len(design.rows.numeric)
-    begin: dict[tuple[int, TargetState], int] = {}  # fit -> first row of its block
-    return {f: begin.setdefault((id(design.states[f]), design.target_states[f]), len(begin) * total) for f in folds}
+    begin: dict[tuple[int, TargetState, int], int] = {}  # fit, and what it sees of rows -> first row of its block
+    seen = {fold: fold for fold in range(len(design.overlays))}
+    return {
+        fold: begin.setdefault(
+            (id(design.states[fold]), design.target_states[fold], seen.get(fold, -1)), len(begin) * total
+        )
+        for fold in folds
+    }
 
 
 @contextmanager

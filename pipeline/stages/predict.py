@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from pipeline.errors import DataError
+from pipeline.stages.hindsight import further_past
 from pipeline.stages.learners import DTYPES, outputs_of
 from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
@@ -18,7 +19,9 @@ from pipeline.tabular.columns import apply_column
 from pipeline.tabular.features import MISSING, encode, matrix_for
 from pipeline.tabular.layout import check_test_ids, ids_of
 from pipeline.tabular.targets import to_target
+from pipeline.tabular.timelines import stamp_table
 from pipeline.tabular.values import as_categories, made_of
+from pipeline.time_settings import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,17 +71,25 @@ def predict(
 
 
 def prepare_rows(
-    dataset: Dataset, design: Design, table: RawTable, *, roles: Schema, options: Preprocess
+    dataset: Dataset,
+    design: Design,
+    table: RawTable,
+    *,
+    roles: Schema,
+    options: Preprocess,
+    history: History | None = None,
 ) -> tuple[Texts, Encoded, list[Notice]]:
     """Ids, rows as the networks expect them, and what was noticed; a file's cells are read as the training file's were.
 
-    Columns that are no feature are ignored. Raises DataError for a missing column, a doubled or missing id, or a text
-    in a numeric column.
+    history: how the past of time series is made. Columns that are no feature are ignored. Raises DataError for a
+    missing column, a doubled or missing id, or a text in a numeric column.
     """
     made = {*dataset.numeric, *dataset.categorical, *dataset.dates}
     used = {*design.numeric, *design.categorical, *dataset.dates} & made  # a column that says the fold is none of them
     columns = [column for column in dataset.columns if used & set(made_of(column))]
-    wanted = dict.fromkeys((*filter(None, [roles.id]), *(column.name for column in columns)))
+    stamped = dataset.timeline.stamped if dataset.timeline else None
+    in_time = (*stamped.stamps, *stamped.groups) if stamped else ()
+    wanted = dict.fromkeys((*filter(None, [roles.id]), *(column.name for column in (*in_time, *columns))))
     missing = [name for name in wanted if name not in table.names]
     if missing:
         shown = ", ".join(missing[:8])
@@ -88,10 +99,17 @@ def prepare_rows(
     ids = dataset.test_ids if is_as_long else ids_of(table, roles)
     check_test_ids(ids, table, roles.id)
     frame = _frame(columns, table)
+    past: dict[str, Sequence[Floats]] = {}
+    notices: list[Notice] = []
+    if dataset.timeline is not None:
+        stamps, notices = stamp_table(table, dataset.timeline.stamped)
+        if stamps.local is not None:
+            frame[dataset.timeline.stamped.label] = stamps.local
+        past = further_past(dataset.timeline, history or History(), design.target_states[-1].transform, stamps.moments)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
-    rows = encode([frame], numbers, design.categorical, design.vocabulary)
-    notices = list(_unseen_levels(design, rows))
+    rows = encode([frame], {**numbers, **past}, design.categorical, design.vocabulary)
+    notices += _unseen_levels(design, rows)
     if is_as_long:
         notices.append(Notice(table.file, "no id column is named: its rows go by the ids of the test rows", table.rows))
     return ids, rows, notices

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.stages.hindsight import look_back
 from pipeline.tables import Design, Folds, Notice
 from pipeline.tabular.calendars import calendar_column
 from pipeline.tabular.extremes import far_out_notices
-from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, vocabulary_of
+from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, overlaid, vocabulary_of
 from pipeline.tabular.metrics import metric_named
-from pipeline.tabular.splits import split_rows
 from pipeline.tabular.targets import TARGET_ABOVE, fit_target
 from pipeline.tabular.values import drop_line
+from pipeline.time_settings import History
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,20 +24,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.settings import FoldSettings, Preprocess, Target
-    from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, TargetState
+    from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, Overlay, TargetState
 
 IDS_TOLD = 3  # of rows whose target a transform forbids
 
 
-def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, folds: FoldSettings, metric: str) -> Design:
+def preprocess(
+    dataset: Dataset,
+    *,
+    preprocess: Preprocess,
+    target: Target,
+    folds: FoldSettings,
+    metric: str,
+    history: History | None = None,
+) -> Design:
     """Split the training rows and fit each fold's statistics on its own training rows.
 
-    With `fit_on = "all"` one fit on train and test features serves every fold (the textbook's way).
+    With `fit_on = "all"` one fit on train and test features serves every fold (the textbook's way). With time, folds
+    replay the layout of the test, and each sees the past without what it scores.
     Raises ConfigError when there are too few rows for the folds.
     """
     dataset = _without_fold_column(dataset, folds)
-    split = split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column))
-    numbers = numeric_columns([dataset.train, dataset.test], dataset, preprocess)
+    past = look_back(dataset, folds, history or History(), transform_of(target, metric))
+    split = past.folds
+    numbers = {**numeric_columns([dataset.train, dataset.test], dataset, preprocess), **past.numbers}
     vocabulary = vocabulary_of(dataset.train, dataset.categorical)
     encoded = encode([dataset.train, dataset.test], numbers, dataset.categorical, vocabulary)
     fitted_rows = [*split.train, np.arange(len(dataset.target))]
@@ -44,7 +55,8 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
     if preprocess.impute == "drop":
         fitted_rows, left_out = _without_gaps(fitted_rows, encoded)
         split = Folds(train=tuple(fitted_rows[:-1]), valid=split.valid)
-    states = _fit_states(encoded, vocabulary, fitted_rows, preprocess)
+    overlays = tuple(replace(own, columns=own.columns + len(numbers) - len(past.columns)) for own in past.overlays)
+    states = _fit_states(encoded, vocabulary, fitted_rows, preprocess, overlays)
     hashed = tuple(buckets_of(levels, preprocess) for levels in vocabulary)
     columns = _columns(states, tuple(numbers), dataset.categorical, hashed, preprocess)
     return Design(
@@ -61,7 +73,10 @@ def preprocess(dataset: Dataset, *, preprocess: Preprocess, target: Target, fold
         hashed=hashed,
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
+        overlays=overlays,
+        naive=past.naive or {},
         notices=(
+            *past.notices,
             *far_out_notices(encoded, dataset, states, (*split.valid, fitted_rows[-1]), tuple(numbers), preprocess),
             *_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out),
             *_component_notices(states, preprocess),
@@ -122,19 +137,30 @@ def _without_gaps(fitted_rows: Sequence[Integers], encoded: Encoded) -> tuple[li
 
 
 def _fit_states(
-    encoded: Encoded, vocabulary: Sequence[Sequence[str]], fitted_rows: Sequence[Integers], options: Preprocess
+    encoded: Encoded,
+    vocabulary: Sequence[Sequence[str]],
+    fitted_rows: Sequence[Integers],
+    options: Preprocess,
+    overlays: Sequence[Overlay],
 ) -> tuple[FeatureState, ...]:
     if options.fit_on == "all":
         shared = fit_features(encoded, vocabulary, np.arange(len(encoded.numeric)), options)
         return (shared,) * len(fitted_rows)
-    return tuple(fit_features(encoded, vocabulary, index, options) for index in fitted_rows)
+    views = [*(overlaid(encoded, overlay) for overlay in overlays)] if overlays else [encoded] * (len(fitted_rows) - 1)
+    pairs = zip([*views, encoded], fitted_rows, strict=True)
+    return tuple(fit_features(view, vocabulary, index, options) for view, index in pairs)
+
+
+def transform_of(target: Target, metric: str) -> str:
+    """What is done to the target before it is standardised."""
+    return metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
 
 
 def _fit_targets(
     dataset: Dataset, fitted_rows: Sequence[Integers], target: Target, metric: str
 ) -> tuple[TargetState, ...]:
     values = dataset.target
-    transform = metric_named(metric).suggested_transform if target.transform == "auto" else target.transform
+    transform = transform_of(target, metric)
     lowest = TARGET_ABOVE[transform]
     wrong = np.flatnonzero(values <= lowest)
     if len(wrong):

@@ -15,6 +15,7 @@ from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import block_starts, build_blocks, data_of
 from pipeline.stages.preprocess import preprocess as prepared
 from pipeline.stages.starts import check_start
+from pipeline.time_settings import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 BENCHES_HELD = 2  # whose rows lie on the device at a time
 
-Prepared = tuple["Preprocess", "Target"]
+Prepared = tuple["Preprocess", "Target", History]
+NO_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Setup:
     model: Model
     train: Train
     start: Weights | None = None
+    history: History = NO_HISTORY
 
     @property
     def candidate(self) -> Candidate:
@@ -72,7 +75,7 @@ class Setup:
 
 def setup_of(config: Config, start: Weights | None = None) -> Setup:
     """The sections of a configuration that a search may vary."""
-    return Setup(config.preprocess, config.target, config.model, config.train, start)
+    return Setup(config.preprocess, config.target, config.model, config.train, start, config.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Benches:
 
     def key_of(self, setup: Setup) -> Prepared:
         """What two setups have in common that share a design."""
-        return setup.preprocess, setup.target
+        return setup.preprocess, setup.target, setup.history
 
     def design_of(self, setup: Setup) -> Design:
         """Raises ConfigError where these settings and the rows do not go together, or the weights to begin with."""
@@ -118,6 +121,7 @@ class Benches:
                 self._quest.dataset,
                 preprocess=setup.preprocess,
                 target=setup.target,
+                history=setup.history,
                 folds=self._folds,
                 metric=self._quest.metric,
             )

@@ -22,7 +22,7 @@ from pipeline.engine.views import (
 from pipeline.facts import InputWeights, Size, TensorFacts, UnitFacts, WeightFacts
 from pipeline.stages.learners import DTYPES, PRODUCTS
 from pipeline.tabular.cells import spread_rows
-from pipeline.tabular.features import matrix_for, take
+from pipeline.tabular.features import matrix_for, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,12 +99,12 @@ def _train_rows(design: Design, fold: int) -> Integers:
 
 def _watched_rows(design: Design, fold: int) -> torch.Tensor:
     own = _train_rows(design, fold)
-    return torch.from_numpy(matrix_for(design, fold, take(design.rows, own[spread_rows(len(own), MOST_ROWS)])))
+    return torch.from_numpy(matrix_for(design, fold, rows_of(design, fold, own[spread_rows(len(own), MOST_ROWS)])))
 
 
 def _matrix(design: Design, fold: int, rows: Integers, compute: Compute) -> torch.Tensor:
     """Rows as training saw them: rounded to the precision of its products."""
-    matrix = torch.from_numpy(matrix_for(design, fold, take(design.rows, rows)))
+    matrix = torch.from_numpy(matrix_for(design, fold, rows_of(design, fold, rows)))
     return matrix.to(PRODUCTS.get(compute.precision, DTYPES[compute.precision]))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.settings import Preprocess
-    from pipeline.tables import Codes, Design, Floats, Integers, Singles, Whitening
+    from pipeline.tables import Codes, Design, Floats, Integers, Overlay, Singles, Whitening
 
 MISSING = -1
 UNKNOWN = -2
@@ -64,6 +64,27 @@ def _codes(column: pd.Series[str], levels: Sequence[str]) -> Codes:
 def take(rows: Encoded, index: Integers | slice) -> Encoded:
     """The chosen rows."""
     return Encoded(rows.numeric[index], rows.codes[index])
+
+
+def overlaid(rows: Encoded, overlay: Overlay) -> Encoded:
+    """All rows of a design as one fold sees them."""
+    numeric = rows.numeric.copy(order="F")
+    numeric[overlay.rows[:, None], overlay.columns] = overlay.numeric
+    return Encoded(numeric, rows.codes)
+
+
+def rows_of(design: Design, fold: int, index: Integers | slice) -> Encoded:
+    """The chosen rows of a design as one fold sees them; as the fit on every training row does, where fold is K."""
+    rows = take(design.rows, index)
+    if not design.overlays or fold >= len(design.overlays):
+        return rows
+    overlay, total = design.overlays[fold], len(design.rows.numeric)
+    wanted = np.arange(total)[index]
+    place = np.searchsorted(overlay.rows, wanted).clip(max=max(len(overlay.rows) - 1, 0))
+    seen = np.flatnonzero(overlay.rows[place] == wanted) if len(overlay.rows) else np.zeros(0, dtype=np.int64)
+    numeric = rows.numeric.copy(order="F")
+    numeric[seen[:, None], overlay.columns] = overlay.numeric[place[seen]]
+    return Encoded(numeric, rows.codes)
 
 
 def fit_features(

@@ -34,18 +34,25 @@ class Rows:
     test: Integers | None  # held out; None with a test file
 
 
-def choose_rows(raw: RawTables, target: Floats, roles: Schema, holdout: Holdout) -> tuple[Rows, list[Notice]]:
-    """Rows with a target, the share of them that is asked for, and those held out where there is no test file."""
+def choose_rows(
+    raw: RawTables, target: Floats, roles: Schema, holdout: Holdout, steps: Integers | None = None
+) -> tuple[Rows, list[Notice]]:
+    """Rows with a target, the share of them that is asked for, and those held out where there is no test file.
+
+    steps: when each row is, where there is time: then the latest are held out, unless a column is named.
+    """
     file, notices = raw.train.file, []
     kept = np.isfinite(target)
     if not kept.all():
-        notices.append(Notice(roles.target, f"{file}: rows without a target were dropped", int((~kept).sum())))
+        fate = "were dropped" if steps is None else "are history, and neither trained on nor scored"
+        notices.append(Notice(roles.target, f"{file}: rows without a target {fate}", int((~kept).sum())))
     rows = np.flatnonzero(kept)
     held = None
     if raw.test is None:
-        is_held = _held_out(raw.train, rows, holdout, roles)
+        is_held = _held_out(raw.train, rows, holdout, roles, steps)
         rows, held = rows[~is_held], rows[is_held]
-        how = f"those with the largest {holdout.by!r}" if holdout.by else "drawn at random"
+        how = "drawn at random" if steps is None else "the latest"
+        how = f"those with the largest {holdout.by!r}" if holdout.by else how
         how += f", whole values of {holdout.group!r}" if holdout.group else ""
         text = f"there is no test file: rows held out of training in its place, {how}"
         notices.append(Notice(file, text, len(held)))
@@ -54,7 +61,7 @@ def choose_rows(raw: RawTables, target: Floats, roles: Schema, holdout: Holdout)
     return Rows(rows, held), notices
 
 
-def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) -> Booleans:
+def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema, steps: Integers | None) -> Booleans:
     count = max(1, round(len(rows) * holdout.share))
     held: Booleans = np.zeros(len(rows), dtype=bool)
     if len(rows) - count < 2:
@@ -62,8 +69,8 @@ def _held_out(table: RawTable, rows: Integers, holdout: Holdout, roles: Schema) 
             f"{table.file}: {len(rows)} rows with a target are too few to hold out {holdout.share:g} of them; bring "
             f"more rows, or lower [holdout] share"
         )
-    if holdout.by:
-        key = _sort_key(holdout.by, table, roles)[rows]
+    if holdout.by or steps is not None:
+        key = (_sort_key(holdout.by, table, roles) if holdout.by or steps is None else steps)[rows]
         held = np.asarray(key >= np.sort(key)[-count])  # rows with equal values stay together
     else:
         held[np.random.default_rng(holdout.seed).permutation(len(rows))[:count]] = True

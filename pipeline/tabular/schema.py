@@ -14,6 +14,7 @@ from pipeline.tables import Allowance, Notice
 from pipeline.tabular.cells import blank, is_text
 from pipeline.tabular.metrics import metric_named
 from pipeline.tabular.notation import read_numbers
+from pipeline.time_settings import Time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
     from pipeline.settings import Schema
     from pipeline.tables import Floats, RawTable, RawTables
 
-NO_HOLDOUT = Holdout()
+NO_HOLDOUT, NO_TIME = Holdout(), Time()
 ROLE_LISTS = ("numeric", "categorical", "ordinal", "dates", "text", "drop")
 
 
 def role_faults(
-    raw: RawTables, roles: Schema, *, fold_column: str = "", holdout: Holdout = NO_HOLDOUT
+    raw: RawTables,
+    roles: Schema,
+    *,
+    fold_column: str = "",
+    holdout: Holdout = NO_HOLDOUT,
+    time: Time = NO_TIME,
 ) -> Iterator[str]:
     """Say, sentence by sentence, which named columns are not there, and where train and test differ."""
     train, test = raw.train, raw.test
@@ -41,13 +47,22 @@ def role_faults(
     for name, key in named:
         if name and name not in names:
             yield f"{train.file}: no column {name!r}, which {key} names; {nearest(name, names)}"
+    yield from _absent_times(raw, time)
     known = {*names, *(test.names if test is not None else ())}
     for key in (*ROLE_LISTS, "missing_in"):
         for name in getattr(roles, key):
             if name not in known:
                 yield f"{train.file}: no column {name!r}, listed in [schema] {key}; {nearest(name, names)}"
     yield from _double_roles(roles)
-    yield from _disagreements(raw, roles, fold_column)
+    yield from _disagreements(raw, roles, fold_column, is_timed=bool(time.column))
+
+
+def _absent_times(raw: RawTables, time: Time) -> Iterator[str]:
+    for table in (raw.train, raw.test):
+        for key in ("column", "groups") if table is not None else ():
+            for name in getattr(time, key):
+                if table is not None and name not in table.names:
+                    yield f"{table.file}: no column {name!r}, which [time] {key} names; {nearest(name, table.names)}"
 
 
 def _double_roles(roles: Schema) -> Iterator[str]:
@@ -58,13 +73,14 @@ def _double_roles(roles: Schema) -> Iterator[str]:
                 yield f"column {name!r} is listed under [schema] {listed[name]} and {key}; keep it in one of them"
 
 
-def _disagreements(raw: RawTables, roles: Schema, fold_column: str) -> Iterator[str]:
+def _disagreements(raw: RawTables, roles: Schema, fold_column: str, *, is_timed: bool) -> Iterator[str]:
+    """is_timed: columns of train alone are known of the past only, and differ from nothing."""
     train, test = raw.train, raw.test
     ignored = {roles.id, roles.target, *roles.drop, fold_column}
     if test is not None:
         only_train = [name for name in train.names if name not in test.names and name not in ignored]
         only_test = [name for name in test.names if name not in train.names and name not in ignored]
-        if only_train or only_test:
+        if (only_train and not is_timed) or only_test:
             yield (
                 f"{train.file} and {test.file} have different columns: only in train: "
                 f"{', '.join(map(repr, only_train)) or 'none'}; only in test: "
@@ -75,7 +91,7 @@ def _disagreements(raw: RawTables, roles: Schema, fold_column: str) -> Iterator[
                 f"{test.file}: contains the target {roles.target!r}; a test file has none: remove the column, or name "
                 f"the right target under [schema]"
             )
-    if not set(train.names) - (ignored - set(roles.dates)):
+    if not is_timed and not set(train.names) - (ignored - set(roles.dates)):
         yield f"{train.file}: no feature column is left besides id, target and [schema] drop"
 
 

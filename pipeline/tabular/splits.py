@@ -35,6 +35,9 @@ def split_rows(target: Floats, settings: FoldSettings, column: Texts | None = No
     sides, and all kinds but holdout and column score every row exactly `repeats` times.
     Raises ConfigError when rows, groups or settings do not allow that.
     """
+    if settings.kind == "replay":
+        raise ConfigError('folds.kind = "replay" needs [time] column; name it, or take "kfold"')
+    settings = settings.model_copy(update={"kind": "kfold"}) if settings.kind == "auto" else settings
     _check_settings(settings)
     rows = len(target)
     if settings.kind in COUNTED:

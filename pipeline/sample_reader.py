@@ -1,7 +1,7 @@
-"""The Ames housing table, from its foreign pickle to CSV text. Run alone, in a subprocess: standard library only.
+"""A table from its foreign pickle to CSV text. Run alone, in a subprocess: standard library only.
 
-No class of the pickle is ever built: each of the ten names it may mention stands for an inert record of its arguments,
-so reading depends on no version of pandas or numpy, and any other name ends the reading.
+No class of the pickle is ever built: each of the eleven names it may mention stands for an inert record of its
+arguments, so reading depends on no version of pandas or numpy, and any other name ends the reading.
 Source of the layout: pandas 1.x/2.x `DataFrame.__reduce__` under pickle protocol 5, compressed with xz.
 """
 
@@ -12,30 +12,8 @@ import math
 import pickle
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, Self
-
-# the source's name = Kaggle's name, in Kaggle's order; rownames, Order and PID are left out on purpose
-_NAME_PAIRS = """
-    MS.SubClass=MSSubClass MS.Zoning=MSZoning Lot.Frontage=LotFrontage Lot.Area=LotArea Street=Street Alley=Alley
-    Lot.Shape=LotShape Land.Contour=LandContour Utilities=Utilities Lot.Config=LotConfig Land.Slope=LandSlope
-    Neighborhood=Neighborhood Condition.1=Condition1 Condition.2=Condition2 Bldg.Type=BldgType House.Style=HouseStyle
-    Overall.Qual=OverallQual Overall.Cond=OverallCond Year.Built=YearBuilt Year.Remod.Add=YearRemodAdd
-    Roof.Style=RoofStyle Roof.Matl=RoofMatl Exterior.1st=Exterior1st Exterior.2nd=Exterior2nd Mas.Vnr.Type=MasVnrType
-    Mas.Vnr.Area=MasVnrArea Exter.Qual=ExterQual Exter.Cond=ExterCond Foundation=Foundation Bsmt.Qual=BsmtQual
-    Bsmt.Cond=BsmtCond Bsmt.Exposure=BsmtExposure BsmtFin.Type.1=BsmtFinType1 BsmtFin.SF.1=BsmtFinSF1
-    BsmtFin.Type.2=BsmtFinType2 BsmtFin.SF.2=BsmtFinSF2 Bsmt.Unf.SF=BsmtUnfSF Total.Bsmt.SF=TotalBsmtSF Heating=Heating
-    Heating.QC=HeatingQC Central.Air=CentralAir Electrical=Electrical X1st.Flr.SF=1stFlrSF X2nd.Flr.SF=2ndFlrSF
-    Low.Qual.Fin.SF=LowQualFinSF area=GrLivArea Bsmt.Full.Bath=BsmtFullBath Bsmt.Half.Bath=BsmtHalfBath
-    Full.Bath=FullBath Half.Bath=HalfBath Bedroom.AbvGr=BedroomAbvGr Kitchen.AbvGr=KitchenAbvGr
-    Kitchen.Qual=KitchenQual TotRms.AbvGrd=TotRmsAbvGrd Functional=Functional Fireplaces=Fireplaces
-    Fireplace.Qu=FireplaceQu Garage.Type=GarageType Garage.Yr.Blt=GarageYrBlt Garage.Finish=GarageFinish
-    Garage.Cars=GarageCars Garage.Area=GarageArea Garage.Qual=GarageQual Garage.Cond=GarageCond Paved.Drive=PavedDrive
-    Wood.Deck.SF=WoodDeckSF Open.Porch.SF=OpenPorchSF Enclosed.Porch=EnclosedPorch X3Ssn.Porch=3SsnPorch
-    Screen.Porch=ScreenPorch Pool.Area=PoolArea Pool.QC=PoolQC Fence=Fence Misc.Feature=MiscFeature Misc.Val=MiscVal
-    Mo.Sold=MoSold Yr.Sold=YrSold Sale.Type=SaleType Sale.Condition=SaleCondition price=SalePrice
-"""
-KAGGLE_NAMES = dict(pair.split("=") for pair in _NAME_PAIRS.split())
 
 Columns = dict[str, tuple[object, ...]]
 
@@ -65,6 +43,10 @@ class ObjectArray(Record):
     """An array of objects: state is (version, shape, dtype, is_fortran, values)."""
 
 
+class Slice(Record):
+    """Evenly spaced positions: args are (start, stop, step)."""
+
+
 ALLOWED: dict[tuple[str, str], type[Record]] = {
     ("pandas.core.frame", "DataFrame"): Record,
     ("pandas.core.internals.managers", "BlockManager"): Record,
@@ -72,6 +54,7 @@ ALLOWED: dict[tuple[str, str], type[Record]] = {
     ("pandas.core.indexes.base", "_new_Index"): Record,
     ("pandas.core.indexes.base", "Index"): Record,
     ("pandas.core.indexes.range", "RangeIndex"): Record,
+    ("builtins", "slice"): Slice,
     ("numpy", "ndarray"): Record,
     ("numpy", "dtype"): Record,
     ("numpy.core.numeric", "_frombuffer"): BufferArray,
@@ -83,7 +66,7 @@ class TableUnpickler(pickle.Unpickler):
     """Reads a pickled table into inert records; raises UnpicklingError at any name outside ALLOWED."""
 
     def find_class(self, module_name: str, global_name: str, /) -> type[Record]:
-        """Look the name up among the ten allowed ones; nothing is imported."""
+        """Look the name up among the eleven allowed ones; nothing is imported."""
         stand_in = ALLOWED.get((module_name, global_name))
         if stand_in is None:
             raise pickle.UnpicklingError(f"the pickle asks for {module_name}.{global_name}, which no table needs")
@@ -110,6 +93,11 @@ def _array_rows(array: Record) -> Iterator[tuple[Any, ...]]:
         yield tuple(values[start : start + width])
 
 
+def _positions(placement: Record) -> Iterable[int]:
+    """Tell which of the table's columns a block holds."""
+    return range(*placement.args) if isinstance(placement, Slice) else next(_array_rows(placement))
+
+
 def table_columns(compressed: bytes) -> Columns:
     """Read an xz-compressed pickled DataFrame into column name -> values, in the table's order.
 
@@ -121,12 +109,12 @@ def table_columns(compressed: bytes) -> Columns:
     columns: Columns = {}
     for block in blocks:
         values, placement, _ = block.args
-        (positions,) = _array_rows(placement)
-        columns.update((names[place], column) for place, column in zip(positions, _array_rows(values), strict=True))
+        pairs = zip(_positions(placement), _array_rows(values), strict=True)
+        columns.update((names[place], column) for place, column in pairs)
     return {name: columns[name] for name in names}
 
 
-def kaggle_text(value: object) -> str:
+def cell_text(value: object) -> str:
     """Write a value as Kaggle's files do: a missing one is NA, 195.0 is 195, no trailing space ("WD " is "WD")."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "NA"
@@ -135,15 +123,14 @@ def kaggle_text(value: object) -> str:
     return str(value).strip()
 
 
-def kaggle_csv(columns: Columns) -> str:
-    """Write the table as CSV under Kaggle's names, in Kaggle's order, rows in the source's order, without an Id."""
+def table_csv(columns: Columns) -> str:
+    """Write the table as CSV, columns and rows in the source's order."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(KAGGLE_NAMES.values())
-    rows = zip(*(columns[name] for name in KAGGLE_NAMES), strict=True)
-    writer.writerows([kaggle_text(value) for value in row] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([cell_text(value) for value in row] for row in zip(*columns.values(), strict=True))
     return text.getvalue()
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(kaggle_csv(table_columns(sys.stdin.buffer.read())).encode())
+    sys.stdout.buffer.write(table_csv(table_columns(sys.stdin.buffer.read())).encode())

@@ -1,6 +1,5 @@
-"""The foreign pickle of the Ames table: read by shape alone, nothing of it executed, written as Kaggle writes."""
+"""A table's foreign pickle: read by shape alone, nothing of it executed, written as Kaggle writes."""
 
-import csv
 import dataclasses
 import io
 import lzma
@@ -10,7 +9,7 @@ from itertools import chain
 
 import pytest
 
-from pipeline import ames_reader
+from pipeline import sample_reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +66,17 @@ def object_array(flat, shape):
     return Call(Name("numpy.core.multiarray", "_reconstruct"), empty, (1, shape, None, False, flat))
 
 
-def forged_table(columns):
+def even_positions(places):
+    """Positions as pandas pickles them where they are evenly spaced."""
+    return Call(Name("builtins", "slice"), (places[0], places[-1] + 1, places[1] - places[0] if places[1:] else 1))
+
+
+def all_positions(places):
+    """Positions as pandas pickles them where they are not."""
+    return numeric_array(places, "i8")
+
+
+def forged_table(columns, *, positions=all_positions):
     """Pickle a table as an old pandas did: a block of integers, one of floats, one of objects."""
     rows = len(next(iter(columns.values())))
     blocks = []
@@ -76,7 +85,7 @@ def forged_table(columns):
         values = [list(columns.values())[place] for place in places]
         array = numeric_array(values, code) if code else object_array(list(chain(*values)), (len(places), rows))
         block = Name("pandas._libs.internals", "_unpickle_block")
-        blocks.append(Call(block, (array, numeric_array(places, "i8"), 2)))
+        blocks.append(Call(block, (array, positions(places), 2)))
     new_index = Name("pandas.core.indexes.base", "_new_Index")
     names = object_array(list(columns), (len(columns),))
     axes = [
@@ -87,38 +96,21 @@ def forged_table(columns):
     return lzma.compress(forged(Call(Name("pandas.core.frame", "DataFrame"), (), {"_mgr": manager})))
 
 
-def small_columns(rows=10):
-    """A table of ten rows with every column of the source, in an order of its own."""
-    columns = {"PID": list(range(rows)), "Order": list(range(rows)), "rownames": list(range(rows))}
-    for name in sorted(ames_reader.KAGGLE_NAMES):
-        columns[name] = [f"{name} {row}" for row in range(rows)]
-    columns["price"] = [100_000 + 7 * row for row in range(rows)]
-    columns["Lot.Frontage"] = [60.0, float("nan")] * (rows // 2)
-    columns["Alley"] = ["Pave", float("nan")] * (rows // 2)
-    return columns
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [(195.0, "195"), (1.25, "1.25"), (float("nan"), "NA"), (None, "NA"), (0, "0"), ("WD ", "WD"), ("1Fam", "1Fam")],
 )
 def test_values_are_written_as_kaggle_writes_them(value, text):
     """Whole numbers have no .0, a missing value is NA, and no trailing space survives."""
-    assert ames_reader.kaggle_text(value) == text
+    assert sample_reader.cell_text(value) == text
 
 
-def test_columns_come_out_renamed_in_kaggles_order_whatever_the_order_inside():
-    """Blocks of integers, floats and objects are put back where their placement says, then named and ordered anew."""
-    header, first, second, *_ = csv.reader(
-        io.StringIO(ames_reader.kaggle_csv(ames_reader.table_columns(forged_table(small_columns()))))
-    )
-    assert header[:5] == ["MSSubClass", "MSZoning", "LotFrontage", "LotArea", "Street"]
-    assert header[45] == "GrLivArea"
-    assert header[-3:] == ["SaleType", "SaleCondition", "SalePrice"]
-    assert len(header) == 80
-    assert first[:6] == ["MS.SubClass 0", "MS.Zoning 0", "60", "Lot.Area 0", "Street 0", "Pave"]
-    assert second[2] == second[5] == "NA"
-    assert (first[45], first[-1]) == ("area 0", "100000")
+@pytest.mark.parametrize("positions", [all_positions, even_positions])
+def test_columns_come_out_in_the_tables_order_whatever_the_order_inside(positions):
+    """Blocks of integers, floats and objects are put back where their placement says: as a list, or as a slice."""
+    columns = {"sold": [2, 3], "lot": [60.0, float("nan")], "zone": ["RL ", None], "year": [7, 8], "area": [1.5, 2.0]}
+    text = sample_reader.table_csv(sample_reader.table_columns(forged_table(columns, positions=positions)))
+    assert text == "sold,lot,zone,year,area\n2,60,RL,7,1.5\n3,NA,NA,8,2\n"
 
 
 @pytest.mark.parametrize(
@@ -128,18 +120,18 @@ def test_columns_come_out_renamed_in_kaggles_order_whatever_the_order_inside():
         ("pandas", "read_pickle"),
         ("numpy", "dtype.__init__"),
         ("numpy.core.numeric", "sys"),
-        ("pipeline.ames_reader", "sys"),
+        ("pipeline.sample_reader", "sys"),
     ],
 )
-def test_only_the_ten_names_of_a_table_are_allowed(name):
+def test_only_the_eleven_names_of_a_table_are_allowed(name):
     """Every other name is refused, dotted ones and those of allowed modules included."""
     with pytest.raises(pickle.UnpicklingError, match="which no table needs"):
-        ames_reader.TableUnpickler(io.BytesIO(forged(Name(*name)))).load()
+        sample_reader.TableUnpickler(io.BytesIO(forged(Name(*name)))).load()
 
 
 def test_allowed_names_build_nothing_of_pandas_or_numpy():
     """What an allowed name stands for keeps arguments and does nothing: reading depends on no library's version."""
-    for (module, attribute), stand_in in ames_reader.ALLOWED.items():
-        record = ames_reader.TableUnpickler(io.BytesIO(forged(Call(Name(module, attribute), (1,), {"x": 2})))).load()
+    for (module, attribute), stand_in in sample_reader.ALLOWED.items():
+        record = sample_reader.TableUnpickler(io.BytesIO(forged(Call(Name(module, attribute), (1,), {"x": 2})))).load()
         assert (type(record), record.args, record.state) == (stand_in, (1,), {"x": 2})
-        assert stand_in.__module__ == "pipeline.ames_reader"
+        assert stand_in.__module__ == "pipeline.sample_reader"

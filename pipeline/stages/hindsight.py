@@ -1,0 +1,110 @@
+"""What time adds to a design: folds that replay the test, and columns of the past as each fold may see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.tables import Overlay
+from pipeline.tabular.past import (
+    forecast_origins,
+    in_scale,
+    naive_forecasts,
+    past_columns,
+    past_matrix,
+    training_origins,
+    without,
+)
+from pipeline.tabular.replay import replay, replayed
+from pipeline.tabular.splits import split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.settings import FoldSettings
+    from pipeline.tables import Dataset, Floats, Folds, Integers, Notice
+    from pipeline.tabular.replay import Replay
+    from pipeline.time_settings import History
+    from pipeline.timeline import Moments, Timeline
+
+REPLAYED = ("auto", "replay")  # kinds of folds that follow the layout of the test
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """The past of every row, and how each fold sees it. Without time there are no columns."""
+
+    folds: Folds
+    columns: tuple[str, ...] = ()
+    train: Floats | None = None  # [N, columns] as the fit on every training row sees it
+    test: Floats | None = None  # [T, columns]
+    overlays: tuple[Overlay, ...] = ()  # [K] its columns counted from 0
+    naive: Mapping[str, Floats] | None = None  # [K, N]
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def numbers(self) -> dict[str, Sequence[Floats]]:
+        """Each column's values in train and in test."""
+        if self.train is None or self.test is None:
+            return {}
+        return {name: [self.train[:, at], self.test[:, at]] for at, name in enumerate(self.columns)}
+
+
+def look_back(dataset: Dataset, folds: FoldSettings, options: History, transform: str) -> Hindsight:
+    """Split the training rows, and make each row's past as it was known at its origin.
+
+    transform: of the target, in which its history is made where that needs no fit.
+    Raises DataError for a column of the files that is named like one of the past.
+    """
+    timeline = dataset.timeline
+    if timeline is None:
+        return Hindsight(split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
+    if folds.kind in REPLAYED:
+        split = replay(timeline, folds)
+    else:
+        split = replayed(timeline, split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
+    known, origin = in_scale(timeline.known, transform), training_origins(timeline)
+    columns = past_columns(timeline, known, options)
+    if taken := [name for name in columns if name in dataset.numeric]:
+        raise DataError(f"column {taken[0]!r} is named like one that [history] makes; rename it, or [schema] drop it")
+    train = past_matrix(timeline, known, options, timeline.train, origin)
+    test = past_matrix(timeline, known, options, timeline.test, timeline.test_origin)
+    overlays, naive = [], []
+    for fold in range(split.folds.count):
+        own = _origins(origin, split, fold)
+        seen = past_matrix(timeline, without(known, split.hidden[fold]), options, timeline.train, own)
+        overlays.append(_overlay(train, seen))
+        naive.append(naive_forecasts(timeline, without(timeline.known, split.hidden[fold]), timeline.train, own))
+    return Hindsight(
+        folds=split.folds,
+        columns=columns,
+        train=train,
+        test=test,
+        overlays=tuple(overlays),
+        naive={name: np.stack([own[name] for own in naive]) for name in naive[0]},
+        notices=split.notices,
+    )
+
+
+def further_past(timeline: Timeline, options: History, transform: str, moments: Moments) -> dict[str, Sequence[Floats]]:
+    """Columns of the past for rows of a further file, each in a list of one; their origins are as those of the test."""
+    known = in_scale(timeline.known, transform)
+    matrix = past_matrix(timeline, known, options, moments, forecast_origins(timeline, moments))
+    return {name: [matrix[:, at]] for at, name in enumerate(past_columns(timeline, known, options))}
+
+
+def _origins(origin: Integers, split: Replay, fold: int) -> Integers:
+    """Of all training rows as a fold sees them: those it scores have the origin that they would have in the test."""
+    own = origin.copy()
+    own[split.folds.valid[fold]] = split.origins[fold]
+    return own
+
+
+def _overlay(everybody: Floats, own: Floats) -> Overlay:
+    """Rows that differ in a bit."""
+    differs = ~((everybody == own) | (np.isnan(everybody) & np.isnan(own))).all(axis=1)
+    rows = np.flatnonzero(differs)
+    return Overlay(rows, np.arange(own.shape[1]), own[rows])

@@ -1,0 +1,97 @@
+"""How far ahead rows are forecast: the layout of test rows in time, the origin of each row, and ages for training.
+
+A row's origin is the last step of which anything may be known for it, its age how many steps it lies after that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pipeline.tables import Integers
+    from pipeline.timeline import Moments
+
+FEW_BLOCKS = 0.2  # blocks a test row: with more of them, rows were drawn one by one and not in stretches
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def find_layout(train: Moments, test: Moments) -> tuple[str, str]:
+    """How the rows of a test file lie beside those of train, and what tells so."""
+    rows, first, last = len(test.step), int(train.step.min()), int(train.step.max())
+    fresh = ~np.isin(test.series, train.series)
+    if fresh.mean() > 0.5:
+        return "new_groups", f"{fresh.sum()} of {rows} test rows are of series that train has not"
+    after = int((test.step > last).sum())
+    if after == rows:
+        span = int(test.step.max()) - last
+        return "future", f"all {rows} test rows lie after the last training row, up to {span} steps"
+    blocks = len(np.unique(np.stack([test.series, block_starts(test, train)]), axis=1).T)
+    if blocks > FEW_BLOCKS * rows:
+        return "random", f"{rows} test rows in {blocks} stretches between training rows (from step {first} to {last})"
+    return "interleaved", f"{rows} test rows in {blocks} blocks, of which {after} rows lie after the last training row"
+
+
+def block_starts(moments: Moments, known: Moments) -> Integers:
+    """The first step of each row's block: rows of a series between which no known row of that series lies."""
+    before = _latest_before(moments, known)
+    order = np.lexsort((moments.step, before, moments.series))
+    series, place, step = moments.series[order], before[order], moments.step[order]
+    is_first = np.append(True, (np.diff(series) != 0) | (np.diff(place) != 0))
+    starts: Integers = np.empty(len(order), dtype=np.int64)
+    starts[order] = step[is_first][np.cumsum(is_first) - 1]
+    return starts
+
+
+def block_origins(moments: Moments, known: Moments, *, gap: int = 0) -> Integers:
+    """The last step, more than `gap` before each row's block, at which any series has a known row.
+
+    Where none has: the last step that could.
+    """
+    starts = block_starts(moments, known) - gap
+    steps = np.unique(known.step)
+    place = np.searchsorted(steps, starts) - 1
+    return np.where(place >= 0, steps[place.clip(min=0)], starts - 1)
+
+
+def rolling_ages(moments: Moments, horizon: int, seed: int) -> Integers:
+    """An age from 1 to `horizon` for each row, drawn by series and step, so that every row and age meet."""
+    ages: Integers = 1 + (_drawn(moments, seed) % np.uint64(horizon)).astype(np.int64)
+    return ages
+
+
+def drawn_ages(moments: Moments, like: Integers, phases: Integers, period: int, seed: int) -> Integers:
+    """An age for each row, drawn from those of forecast rows with the same phase of the season.
+
+    like, phases: age of each forecast row, and its step modulo `period`. A phase that no forecast row has draws from
+    all ages. Drawn by series and step, so neither the order of rows nor what else is there has a say.
+    """
+    order = np.lexsort((like, phases))
+    ages, own = like[order], moments.step % period
+    low, high = (np.searchsorted(phases[order], own, side) for side in ("left", "right"))
+    low, high = np.where(low == high, 0, low), np.where(low == high, len(ages), high)
+    drawn: Integers = ages[low + (_drawn(moments, seed) % (high - low).astype(np.uint64)).astype(np.int64)]
+    return drawn
+
+
+def _latest_before(moments: Moments, known: Moments) -> Integers:
+    """For each row, how many known rows of its series lie before it."""
+    low = min(int(known.step.min()), int(moments.step.min()))
+    width = max(int(known.step.max()), int(moments.step.max())) - low + 2
+    # series are told apart by 1, for unknown ones are -1
+    keys = np.sort((known.series.astype(np.int64) + 1) * width + known.step - low)
+    own = (moments.series.astype(np.int64) + 1) * width
+    return np.searchsorted(keys, own + moments.step - low) - np.searchsorted(keys, own)
+
+
+def _drawn(moments: Moments, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    """64 random bits for each row, a hash of seed, series and step (splitmix64)."""
+    with np.errstate(over="ignore"):
+        bits = np.uint64(seed) * _MIX[0] + moments.series.astype(np.int64).view(np.uint64)
+        for word in (moments.step.view(np.uint64), _MIX[0]):
+            bits = (bits ^ (bits >> np.uint64(30))) * _MIX[1]
+            bits = (bits ^ (bits >> np.uint64(27))) * _MIX[2]
+            bits = (bits ^ (bits >> np.uint64(31))) + word * _MIX[0]
+        bits = (bits ^ (bits >> np.uint64(30))) * _MIX[1]
+        return bits ^ (bits >> np.uint64(27))

@@ -91,8 +91,11 @@ def _examine_training(files: RawFiles, config: Config, design: Design) -> None:
     assignment_of(design, Candidate(config.model, config.train, start), Job(0, 0, config.train.seed), 0)
 
 
-def diagnose(runner: Runner) -> None:
-    """Look for leaks and drift, and say what to do about them; and what the last training saw."""
+def diagnose(runner: Runner, *, leaks: bool = False) -> None:
+    """Look for leaks and drift, and say what to do about them; and what the last training saw.
+
+    leaks: also by poisoning the data.
+    """
     from pipeline.stages.doctor import examine, words
 
     dataset = cast("Dataset", runner.value("ingest"))
@@ -100,8 +103,18 @@ def diagnose(runner: Runner) -> None:
         diagnosis = examine(
             dataset, metric=runner.config.metric, target=runner.config.roles.target, on_progress=bar.update
         )
-    for line in (*words(diagnosis), *_last_training(runner)):
+    for line in (*words(diagnosis), *(_poisoned(runner.config, dataset) if leaks else ()), *_last_training(runner)):
         say(line)
+
+
+def _poisoned(config: Config, dataset: Dataset) -> list[str]:
+    """What moves when that is changed which must not matter."""
+    from pipeline.stages.fold_checks import Settings
+    from pipeline.stages.leak_checks import leak_checks, words
+
+    settings = Settings(config.preprocess, config.target, config.folds, config.metric, config.history)
+    with Bar("leaks", lines=False) as bar:
+        return words(leak_checks(dataset, settings, on_progress=bar.update))
 
 
 def _last_training(runner: Runner) -> Iterator[str]:

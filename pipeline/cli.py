@@ -42,7 +42,7 @@ SETTING_OF = {  # options that stand for a setting
 }
 OWN_OPTIONS = (
     *("stage", "input", "output", "origin", "keep", "action"),
-    *("target", "force", "kaggle", "message", "file", "explain_packs", "page"),
+    *("target", "force", "kaggle", "message", "file", "explain_packs", "page", "leaks"),
 )
 
 
@@ -67,6 +67,7 @@ class Options:
     file: str = ""
     explain_packs: bool = False
     page: bool = False
+    leaks: bool = False
 
 
 def parse(arguments: list[str]) -> Options:
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in {**STAGE_COMMANDS, **OTHER_COMMANDS}.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         _add_own(name, command)
+        if name == "doctor":
+            command.add_argument(
+                "--leaks",
+                action="store_true",
+                help="poison the data too: change what must not matter, the future above all, and say what moves",
+            )
         command.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help=f"by default {DEFAULT}")
         if name == "export":
             command.add_argument(

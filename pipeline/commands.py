@@ -124,15 +124,22 @@ def run_with(runner: Runner, options: Options) -> None:
 
         export(runner, options.file)
     elif options.command in ("heldout", "doctor"):
-        from pipeline import checking
-
-        (checking.look_at_heldout if options.command == "heldout" else checking.diagnose)(runner)
+        _look(runner, options)
     elif options.command == "status":
         status(runner)
     elif options.command == "explain":
         explain(runner, options.stage)
     elif options.command == "gc":
         collect_garbage(runner, keep=options.keep)
+
+
+def _look(runner: Runner, options: Options) -> None:
+    from pipeline.checking import diagnose, look_at_heldout
+
+    if options.command == "heldout":
+        look_at_heldout(runner)
+    else:
+        diagnose(runner, leaks=options.leaks)
 
 
 def _with_study(runner: Runner, options: Options) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.forecast_facts import ForecastFacts
     from pipeline.tables import Compute, Floats, Integers, Network, Notice
 
 
@@ -258,3 +259,4 @@ class ReportFacts:
     validation_looks: int
     notices: tuple[StageNotice, ...]
     run: Run
+    forecasts: ForecastFacts | None = None  # of time series

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ArtifactError
@@ -13,16 +14,20 @@ from pipeline.files import file_sha256, write_atomically
 from pipeline.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from pipeline.forecast_facts import ErrorGroup, ForecastScores
     from pipeline.tables import ModelScore, Scores, Submission
 
 RECORD = ".published.json"  # file -> what it was made from; `gc` keeps those artifacts
 
 
 def metrics_json(scores: Scores, submission: Submission | None, *, competition: str) -> bytes:
-    """`metrics.json`: every score of every fold (numbered from 1), pooled, with the baselines and the submission."""
+    """`metrics.json`: every score of every fold (numbered from 1), pooled, with the baselines and the submission.
+
+    Of time series the scores of forecasts too.
+    """
     document = {
         "competition": competition,
         "metric": scores.metric,
@@ -31,6 +36,7 @@ def metrics_json(scores: Scores, submission: Submission | None, *, competition: 
         "seeds": list(scores.seed_oof),
         "validation_looks": scores.validation_looks,
         "unscored_rows": scores.unscored_rows,
+        **({"forecast": _forecast(scores.forecast, scores.metric)} if scores.forecast else {}),
         "submission": {"rows": submission.rows, "sha256": submission.sha256} if submission else None,
     }
     return (json.dumps(document, indent=2) + "\n").encode()
@@ -54,6 +60,33 @@ def _model(score: ModelScore) -> dict[str, object]:
         "oof": dict(score.oof),
         "train_seconds": round(score.train_seconds, 3),
     }
+
+
+def _forecast(forecast: ForecastScores, metric: str) -> dict[str, object]:
+    """Scores of rows in time; null where there is no number."""
+
+    def errors(groups: Sequence[ErrorGroup], kind: str) -> list[dict[str, object]]:
+        return [
+            {kind: one.label, "rows": one.rows, metric: _number(one.error), "naive": _number(one.naive)}
+            for one in groups
+        ]
+
+    return {
+        "naive": forecast.naive,
+        "skill": {name: _number(value) for name, value in forecast.skill.items()},
+        "mase": {name: _number(value) for name, value in forecast.mase.items()},
+        "mase_rows": forecast.mase_rows,
+        "by_steps_ahead": errors(forecast.by_age, "steps_ahead"),
+        "phase": forecast.phase,
+        "by_phase": errors(forecast.by_phase, "phase"),
+        "by_weekday": errors(forecast.by_weekday, "weekday"),
+        "by_series": errors(forecast.by_series, "series"),
+        "further_series": forecast.further_series,
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class Publisher:

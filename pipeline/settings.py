@@ -132,6 +132,11 @@ class Target(Settings):
         "auto", description="auto: what the metric suggests"
     )
     standardize: bool = Field(True, description="zero mean, unit spread on each fold's training rows")
+    difference: Literal["none", "last", "season", "phase_mean"] = Field(
+        "none",
+        description="of time series: taken from the target before: the value last known, that of the same phase of the "
+        "shortest season, or the mean of all of the same phase of the longest",
+    )
 
 
 FoldKind = Literal["auto", "kfold", "stratified", "grouped", "leave_one_group_out", "holdout", "column", "replay"]

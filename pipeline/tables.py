@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.facts import Advice
+    from pipeline.forecast_facts import ForecastScores
     from pipeline.timeline import Timeline
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -221,6 +222,7 @@ class TargetState:
     scale: float
     exponent: float = 0.0  # lambda of Box-Cox and Yeo-Johnson
     quantiles: tuple[float, ...] = ()  # of the quantile transform: target values at equal steps of probability
+    fallback: float = 0.0  # what is taken from a transformed target where nothing is known to take from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,9 @@ class Design:
     smooth_clip: float  # z-scores stay within this; 0: as they are
     notices: tuple[Notice, ...]
     overlays: tuple[Overlay, ...] = ()  # [K] of time series; else none
+    base: str = ""  # numeric column that is taken from the transformed target; empty: none
     naive: Mapping[str, Floats] = field(default_factory=dict)  # forecast without a model -> [K, N] of training rows
+    valid_origins: tuple[Integers, ...] = ()  # [K] of time series: of the rows that each fold scores; else none
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -408,6 +412,7 @@ class Scores:
     actual: Floats  # [P]
     oof: Mapping[str, Floats]  # model -> [P]
     unscored_rows: int  # training rows that no fold scores
+    forecast: ForecastScores | None = None  # of time series
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ class Time(Settings):
     )
     horizon: int = Field(1, ge=1, description="steps ahead that rolling forecasts reach")
     gap: int = Field(0, ge=0, description="least steps between what is known and a forecast")
+    train_on: Literal["all", "past"] = Field(
+        "all", description="past: folds of an interleaved layout train on nothing after the block that they score"
+    )
     embargo: int = Field(0, ge=0, description="steps after a validation block on whose rows its fold does not train")
     duplicates: Literal["mean", "first", "last", "sum", "error"] = Field(
         "mean", description="what is known of a series at a step that several rows of it have"

@@ -87,6 +87,7 @@ class Timeline:
     gap: int = 0  # least steps before a block of which nothing is known
     horizon: int = 1  # largest age of rows in layout "rolling"
     embargo: int = 0  # steps after a validation block on which its fold does not train
+    only_past: bool = False  # whether a fold trains on nothing after what it scores, where training rows follow it
     seed: int = 0  # of the ages that rows are given
 
     @property

@@ -52,7 +52,17 @@ def _describe_scores(scores: Scores) -> str:
     baselines = ", ".join(f"{name} {score.oof[scores.metric]:.4f}" for name, score in scores.baselines.items())
     return (
         f"{scores.metric} {model.oof[scores.metric]:.4f} out-of-fold, folds {_mean_and_spread(by_fold)} ({baselines})"
+        f"{_skill_in_words(scores)}"
     )
+
+
+def _skill_in_words(scores: Scores) -> str:
+    """Of forecasts: nothing without time."""
+    if scores.forecast is None:
+        return ""
+    forecast, model = scores.forecast, next(iter(scores.models))
+    told = {f"skill over {forecast.naive}": forecast.skill.get(model, np.nan), "MASE": forecast.mase[model]}
+    return "".join(f"; {name} {value:.2f}" for name, value in told.items() if np.isfinite(value))
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:

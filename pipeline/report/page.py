@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.report.figures import draw_figures
+from pipeline.report.forecast_figures import draw_forecasts
+from pipeline.report.forecast_tables import forecast_tables
 from pipeline.report.layout import LONGEST_TITLE, filled, is_plain, laid_out
 from pipeline.report.tables import (
     error_table,
@@ -37,6 +39,7 @@ def render_report(facts: ReportFacts, *, competition: str, provenance: Mapping[s
         title=clean(competition, LONGEST_TITLE),
         headline=_headline(facts, competition),
         pictures=draw_figures(facts),
+        forecasts=_forecasts(facts),
         tables=filled(fold_table(facts), model_table(facts), seed_table(facts), error_table(facts)),
         weights=_weights(facts.weights),
         records=filled(notice_table(facts), run_table(facts, provenance)),
@@ -77,6 +80,16 @@ def _beside(headline: Headline) -> str:
     names = [name for name in BESIDE if name in headline.pooled and name != headline.metric]
     labels = {"r2": "R²", "rmse": "RMSE", "mae": "MAE"}
     return " · ".join(f"{labels[name]} {number(headline.pooled[name], 4)}" for name in names)
+
+
+def _forecasts(facts: ReportFacts) -> dict[str, object] | None:
+    if (forecasts := facts.forecasts) is None:
+        return None
+    return {
+        "sentences": forecasts.sentences,
+        "pictures": draw_forecasts(facts, forecasts),
+        "tables": filled(*forecast_tables(facts, forecasts)),
+    }
 
 
 def _weights(weights: WeightFacts | None) -> dict[str, object] | None:

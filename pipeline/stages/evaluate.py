@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.tables import FoldScore, ModelScore, Scores
 from pipeline.tabular.baselines import BASELINES
 from pipeline.tabular.features import matrix_for, rows_of
+from pipeline.tabular.forecasts import forecast_scores
 from pipeline.tabular.metrics import score, score_table
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Scores:
     """Score every fold, and all scored rows together; rows that no fold scores are left out and counted.
 
-    With repeated folds a row is scored once in each repeat, by a network that did not train on it.
+    With repeated folds a row is scored once in each repeat, by a network that did not train on it. Rows in time are
+    scored as forecasts too.
     """
     K, scored = design.folds.count, design.folds.scored_rows
     predictions = {fits.name: (fits.fold_predictions, fits.seconds)} | _baselines(design)
     scores = {name: _score_model(metric, design, by_fold, seconds) for name, (by_fold, seconds) in predictions.items()}
+    oof = {name: _pooled(design, by_fold) for name, (by_fold, _) in predictions.items()}
+    timeline = dataset.timeline
     looks = sum(len(curve.valid) for job, curve in zip(fits.jobs, fits.curves, strict=True) if job.fold < K)
     return Scores(
         metric=metric,
@@ -34,8 +38,9 @@ def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Sc
         ids=dataset.train_ids[scored],
         fold_of_row=design.folds.scored_folds,
         actual=design.target[scored],
-        oof={name: _pooled(design, by_fold) for name, (by_fold, _) in predictions.items()},
+        oof=oof,
         unscored_rows=len(design.target) - len(np.unique(scored)),
+        forecast=None if timeline is None else forecast_scores(timeline, design, metric, oof, fits.name),
     )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.tables import Overlay
 from pipeline.tabular.past import (
+    base_column,
     forecast_origins,
     in_scale,
     naive_forecasts,
@@ -39,10 +40,12 @@ class Hindsight:
 
     folds: Folds
     columns: tuple[str, ...] = ()
+    base: str = ""  # the column that is taken from the target; empty: none
     train: Floats | None = None  # [N, columns] as the fit on every training row sees it
     test: Floats | None = None  # [T, columns]
     overlays: tuple[Overlay, ...] = ()  # [K] its columns counted from 0
     naive: Mapping[str, Floats] | None = None  # [K, N]
+    origins: tuple[Integers, ...] = ()  # [K] of the rows that each fold scores
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -53,19 +56,21 @@ class Hindsight:
         return {name: [self.train[:, at], self.test[:, at]] for at, name in enumerate(self.columns)}
 
 
-def look_back(dataset: Dataset, folds: FoldSettings, options: History, transform: str) -> Hindsight:
+def look_back(
+    dataset: Dataset, folds: FoldSettings, options: History, transform: str, difference: str = "none"
+) -> Hindsight:
     """Split the training rows, and make each row's past as it was known at its origin.
 
-    transform: of the target, in which its history is made where that needs no fit.
-    Raises DataError for a column of the files that is named like one of the past.
+    transform: of the target, in which its history is made where that needs no fit. difference: what of the past is
+    taken from it. Raises DataError for a column of the files that is named like one of the past, ConfigError where
+    nothing is made that could be taken from the target.
     """
     timeline = dataset.timeline
     if timeline is None:
+        if difference != "none":
+            raise ConfigError(f'target.difference = "{difference}" needs [time] column; name it, or set "none"')
         return Hindsight(split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
-    if folds.kind in REPLAYED:
-        split = replay(timeline, folds)
-    else:
-        split = replayed(timeline, split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
+    split = split_in_time(dataset, timeline, folds)
     known, origin = in_scale(timeline.known, transform), training_origins(timeline)
     columns = past_columns(timeline, known, options)
     if taken := [name for name in columns if name in dataset.numeric]:
@@ -81,12 +86,21 @@ def look_back(dataset: Dataset, folds: FoldSettings, options: History, transform
     return Hindsight(
         folds=split.folds,
         columns=columns,
+        base=base_column(timeline, known, options, difference, transform),
         train=train,
         test=test,
         overlays=tuple(overlays),
         naive={name: np.stack([own[name] for own in naive]) for name in naive[0]},
+        origins=split.origins,
         notices=split.notices,
     )
+
+
+def split_in_time(dataset: Dataset, timeline: Timeline, folds: FoldSettings) -> Replay:
+    """Folds as the test lies in time, or of the kind that is set; and what each of them must not know."""
+    if folds.kind in REPLAYED:
+        return replay(timeline, folds)
+    return replayed(timeline, split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
 
 
 def further_past(timeline: Timeline, options: History, transform: str, moments: Moments) -> dict[str, Sequence[Floats]]:

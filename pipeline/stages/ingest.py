@@ -84,7 +84,7 @@ def ingest(  # noqa: PLR0913 - a section of the configuration each
     all_ids = ids_of(raw.train, roles)
     layout = checked.layout or _held_layout(raw, roles, all_ids, rows)
     train_ids = all_ids[rows.train]
-    train, test, useless = _without_useless(train, test, raw.train.file, fold_column)
+    train, test, useless = _without_useless(train, test, raw.train.file, fold_column, may_be_all=timed is not None)
     kinds = {str(name): _kind(train[name]) for name in train.columns}
     dataset = Dataset(
         train=train,
@@ -193,7 +193,14 @@ def _frames(readings: Sequence[Reading], rows: Rows, timed: Timed | None = None)
         columns = _as_series(instants)
         train[name] = _taken(columns[0], rows.train)
         test[name] = columns[1] if rows.test is None else _taken(columns[0], rows.test)
-    return pd.DataFrame(train, copy=False), pd.DataFrame(test, copy=False)
+    held = timed.tables[-1].moments.step if timed and rows.test is None else rows.test
+    sizes = (len(rows.train), None if held is None else len(held)) if timed else (None, None)
+    # a series may have no column but its target
+    train_frame, test_frame = (
+        pd.DataFrame(own, index=None if own or size is None else pd.RangeIndex(size), copy=False)
+        for own, size in zip((train, test), sizes, strict=True)
+    )
+    return train_frame, test_frame
 
 
 def _as_series(parts: Sequence[Values]) -> list[pd.Series[float]]:
@@ -218,15 +225,16 @@ def _without_repeated(
 
 
 def _without_useless(
-    train: pd.DataFrame, test: pd.DataFrame, file: str, fold_column: str
+    train: pd.DataFrame, test: pd.DataFrame, file: str, fold_column: str, *, may_be_all: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Notice]]:
     """Without columns that are empty, constant or equal to an earlier one; each is listed once.
 
-    The fold column may leave the features later on, so nothing else is dropped for being equal to it.
+    The fold column may leave the features later on, so nothing else is dropped for being equal to it. may_be_all: with
+    time, a row's past is feature enough. Raises DataError where no column is left otherwise.
     """
     empty = empty_columns(train)
     train, test = (frame.drop(columns=[notice.subject for notice in empty]) for frame in (train, test))
-    if not len(train.columns):
+    if not len(train.columns) and not may_be_all:
         raise DataError(
             f"{file}: no feature column varies on the training rows: all are empty or constant; is the file whole?"
         )

@@ -13,8 +13,8 @@ from pipeline.engine.data import Data
 from pipeline.engine.mapped import empty_rows
 from pipeline.engine.networks import predict
 from pipeline.engine.sources import choose_source
+from pipeline.tabular.bases import network_target
 from pipeline.tabular.features import matrix_for, rows_of
-from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def build_blocks(design: Design, folds: Sequence[int], runtime: Runtime) -> Bloc
         for low in range(0, total, ROWS_AT_A_TIME):
             part = matrix_for(design, fold, rows_of(design, fold, slice(low, low + ROWS_AT_A_TIME)))
             matrix[first + low : first + low + len(part)] = torch.from_numpy(part)
-        own = to_network(design.target_states[fold], design.target)
+        own = network_target(design, fold)
         target[first : first + len(own)] = torch.from_numpy(own)
     return Blocks(matrix, target, start, total, choose_source(matrix, device, runtime.room.device, product))
 

@@ -22,8 +22,8 @@ from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import TRAIN_CURVE_POINTS, build_blocks, data_of, products_in
 from pipeline.stages.limits import limits_of
 from pipeline.tables import Design, Notice
+from pipeline.tabular.bases import predictions
 from pipeline.tabular.metrics import loss
-from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -193,7 +193,7 @@ class Judge:
         """The loss of the job at that place, whose network gives these outputs on these rows."""
         fold = self.jobs[member].fold
         own = rows - self.start[fold]
-        return loss(self.metric, self.design.target[own], to_target(self.design.target_states[fold], outputs))
+        return loss(self.metric, self.design.target[own], predictions(self.design, fold, own, outputs))
 
 
 class _Built:

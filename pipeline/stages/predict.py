@@ -14,11 +14,11 @@ from pipeline.stages.hindsight import further_past
 from pipeline.stages.learners import DTYPES, outputs_of
 from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
+from pipeline.tabular.bases import predictions_of
 from pipeline.tabular.cells import Levels
 from pipeline.tabular.columns import apply_column
 from pipeline.tabular.features import MISSING, encode, matrix_for
 from pipeline.tabular.layout import check_test_ids, ids_of
-from pipeline.tabular.targets import to_target
 from pipeline.tabular.timelines import stamp_table
 from pipeline.tabular.values import as_categories, made_of
 from pipeline.time_settings import History
@@ -66,7 +66,7 @@ def predict(
             matrix = torch.from_numpy(matrix_for(design, fold, rows))
             matrices = {fold: matrix.to(compute.device, DTYPES[compute.precision])}
         tensors = [weights[name][i, ...] for name in network.tensor_names]  # an array also where it is one number
-        total += to_target(design.target_states[fold], outputs_of(network, tensors, matrices[fold]))
+        total += predictions_of(design, fold, rows, outputs_of(network, tensors, matrices[fold]))
     return total / len(serving)
 
 
@@ -130,4 +130,5 @@ def _frame(columns: Sequence[Column], table: RawTable) -> pd.DataFrame:
     for column in columns:
         for name, cells in apply_column(column, table).items():
             values[name] = as_categories([cells])[0] if isinstance(cells, Levels) else cells
-    return pd.DataFrame(values, copy=False)
+    # a series may have no column but its target
+    return pd.DataFrame(values, index=None if values else pd.RangeIndex(table.rows), copy=False)

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.stages.hindsight import look_back
 from pipeline.tables import Design, Folds, Notice
+from pipeline.tabular.bases import base_of
 from pipeline.tabular.calendars import calendar_column
 from pipeline.tabular.extremes import far_out_notices
 from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, overlaid, vocabulary_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.settings import FoldSettings, Preprocess, Target
-    from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, Overlay, TargetState
+    from pipeline.tables import Dataset, Encoded, FeatureState, Floats, Integers, TargetState
 
 IDS_TOLD = 3  # of rows whose target a transform forbids
 
@@ -44,22 +45,29 @@ def preprocess(
     replay the layout of the test, and each sees the past without what it scores.
     Raises ConfigError when there are too few rows for the folds.
     """
+    if dataset.timeline is not None and preprocess.fit_on == "all":
+        raise ConfigError(
+            'preprocess.fit_on = "all" would let statistics see what is to be forecast; with [time] set it to "fold"'
+        )
     dataset = _without_fold_column(dataset, folds)
-    past = look_back(dataset, folds, history or History(), transform_of(target, metric))
+    past = look_back(dataset, folds, history or History(), transform_of(target, metric), target.difference)
     split = past.folds
     numbers = {**numeric_columns([dataset.train, dataset.test], dataset, preprocess), **past.numbers}
     vocabulary = vocabulary_of(dataset.train, dataset.categorical)
     encoded = encode([dataset.train, dataset.test], numbers, dataset.categorical, vocabulary)
     fitted_rows = [*split.train, np.arange(len(dataset.target))]
+    of_files = tuple(numbers)[: len(numbers) - len(past.columns)]
+    overlays = tuple(replace(own, columns=own.columns + len(numbers) - len(past.columns)) for own in past.overlays)
+    # how each fit sees the rows, the one of all training rows last
+    views = [*([overlaid(encoded, own) for own in overlays] or [encoded] * split.count), encoded]
     left_out = 0
     if preprocess.impute == "drop":
-        fitted_rows, left_out = _without_gaps(fitted_rows, encoded)
+        fitted_rows, left_out = _without_gaps(fitted_rows, views)
         split = Folds(train=tuple(fitted_rows[:-1]), valid=split.valid)
-    overlays = tuple(replace(own, columns=own.columns + len(numbers) - len(past.columns)) for own in past.overlays)
-    states = _fit_states(encoded, vocabulary, fitted_rows, preprocess, overlays)
+    states = _fit_states(views, vocabulary, fitted_rows, preprocess)
     hashed = tuple(buckets_of(levels, preprocess) for levels in vocabulary)
     columns = _columns(states, tuple(numbers), dataset.categorical, hashed, preprocess)
-    return Design(
+    design = Design(
         rows=encoded,
         target=dataset.target,
         folds=split,
@@ -68,20 +76,24 @@ def preprocess(
         categorical=dataset.categorical,
         vocabulary=vocabulary,
         states=states,
-        target_states=_fit_targets(dataset, fitted_rows, target, metric),
+        target_states=(),
         columns=columns,
         hashed=hashed,
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
         overlays=overlays,
+        base=past.base,
         naive=past.naive or {},
+        valid_origins=past.origins,
         notices=(
             *past.notices,
             *far_out_notices(encoded, dataset, states, (*split.valid, fitted_rows[-1]), tuple(numbers), preprocess),
-            *_notices(encoded, states[-1], dataset, tuple(numbers), preprocess, left_out),
+            *_notices(encoded, states[-1], dataset, of_files, preprocess, left_out),
+            *_past_notices(encoded, past.columns),
             *_component_notices(states, preprocess),
         ),
     )
+    return replace(design, target_states=_fit_targets(design, dataset, fitted_rows, target, metric))
 
 
 def _columns(
@@ -122,12 +134,10 @@ def _without_fold_column(dataset: Dataset, folds: FoldSettings) -> Dataset:
     )
 
 
-def _without_gaps(fitted_rows: Sequence[Integers], encoded: Encoded) -> tuple[list[Integers], int]:
-    """The rows of each fit without a missing number, and how many training rows have one."""
-    rows = len(fitted_rows[-1])
-    whole = ~np.asarray(np.isnan(encoded.numeric[:rows]).any(axis=1))
-    left_out = int(rows - whole.sum())
-    kept = [index[whole[index]] for index in fitted_rows]
+def _without_gaps(fitted_rows: Sequence[Integers], views: Sequence[Encoded]) -> tuple[list[Integers], int]:
+    """The rows of each fit without a number that is missing as it sees them, and how many training rows have one."""
+    kept = [index[~np.isnan(view.numeric[index]).any(axis=1)] for view, index in zip(views, fitted_rows, strict=True)]
+    left_out = len(fitted_rows[-1]) - len(kept[-1])
     if min(len(index) for index in kept) < 2:
         raise ConfigError(
             f'preprocess.impute = "drop" leaves a fold without training rows: {left_out} rows have a missing number; '
@@ -137,17 +147,15 @@ def _without_gaps(fitted_rows: Sequence[Integers], encoded: Encoded) -> tuple[li
 
 
 def _fit_states(
-    encoded: Encoded,
+    views: Sequence[Encoded],
     vocabulary: Sequence[Sequence[str]],
     fitted_rows: Sequence[Integers],
     options: Preprocess,
-    overlays: Sequence[Overlay],
 ) -> tuple[FeatureState, ...]:
     if options.fit_on == "all":
-        shared = fit_features(encoded, vocabulary, np.arange(len(encoded.numeric)), options)
+        shared = fit_features(views[-1], vocabulary, np.arange(len(views[-1].numeric)), options)
         return (shared,) * len(fitted_rows)
-    views = [*(overlaid(encoded, overlay) for overlay in overlays)] if overlays else [encoded] * (len(fitted_rows) - 1)
-    pairs = zip([*views, encoded], fitted_rows, strict=True)
+    pairs = zip(views, fitted_rows, strict=True)
     return tuple(fit_features(view, vocabulary, index, options) for view, index in pairs)
 
 
@@ -157,7 +165,7 @@ def transform_of(target: Target, metric: str) -> str:
 
 
 def _fit_targets(
-    dataset: Dataset, fitted_rows: Sequence[Integers], target: Target, metric: str
+    design: Design, dataset: Dataset, fitted_rows: Sequence[Integers], target: Target, metric: str
 ) -> tuple[TargetState, ...]:
     values = dataset.target
     transform = transform_of(target, metric)
@@ -170,7 +178,13 @@ def _fit_targets(
             f'choose another: [target] transform = "yeojohnson", or "none"'
         )
     return tuple(
-        fit_target(values[index], transform=transform, standardize=target.standardize) for index in fitted_rows
+        fit_target(
+            values[index],
+            transform=transform,
+            standardize=target.standardize,
+            base=base_of(design, fold, index),
+        )
+        for fold, index in enumerate(fitted_rows)
     )
 
 
@@ -223,6 +237,13 @@ def _notices(
             if below:
                 notices.append(Notice(name, "numbers below 0, of which training has none, are taken as 0", below))
     return [*notices, *_level_notices(state, dataset, options)]
+
+
+def _past_notices(encoded: Encoded, columns: Sequence[str]) -> Iterator[Notice]:
+    """Columns of the past are many and miss what nobody knew yet: one line for all."""
+    if columns:
+        missing = int(np.isnan(encoded.numeric[:, -len(columns) :]).sum())
+        yield Notice("columns of the past", f"{len(columns)} made; cells of which nothing was known yet", missing)
 
 
 def _level_notices(state: FeatureState, dataset: Dataset, options: Preprocess) -> Iterator[Notice]:

@@ -19,6 +19,7 @@ from pipeline.facts import (
     StageNotice,
     Upload,
 )
+from pipeline.stages.forecasts import forecast_facts
 from pipeline.stages.verdicts import Evidence, advise, judge_baseline, judge_fit, say_looks
 from pipeline.stages.weights import weight_facts
 from pipeline.tabular.metrics import METRICS
@@ -59,6 +60,7 @@ def report(dataset: Dataset, design: Design, fits: Fits, scores: Scores, submiss
         validation_looks=scores.validation_looks,
         notices=notices,
         run=_run(dataset, design, fits, scores),
+        forecasts=forecast_facts(dataset, design, fits, scores),
     )
 
 

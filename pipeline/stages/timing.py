@@ -103,12 +103,13 @@ def timeline_of(
         gap=time.gap,
         horizon=time.horizon,
         embargo=time.embargo,
+        only_past=time.train_on == "past",
         seed=time.seed,
     )
     timeline = replace(timeline, test_origin=forecast_origins(timeline, test))
     ages = test.step - timeline.test_origin
     told = Notice(raw.train.file, f"layout {layout}: {evidence}; ages {ages.min()} to {ages.max()} steps", 0)
-    return timeline, [*timed.notices, told, *doubled, *_role_notices(timeline), *_unused(timed, past)]
+    return timeline, [told, *_role_notices(timeline), *timed.notices, *doubled, *_unused(timed, past)]
 
 
 def _layout(train: Moments, test: Moments, time: Time, *, has_test: bool) -> tuple[str, str]:
@@ -128,11 +129,12 @@ def _past_columns(timed: Timed, train: RawTable, roles: Schema) -> dict[str, Flo
 
 
 def _role_notices(timeline: Timeline) -> list[Notice]:
-    """The table of roles, a line for each role and its evidence."""
+    """The table of roles on one line, so that it is always among what is shown before training."""
     told: dict[tuple[str, str], list[str]] = {}
     for own in timeline.roles:
         told.setdefault((own.role, own.evidence), []).append(own.name)
-    return [Notice(", ".join(names), f"{role} ({evidence})", 0) for (role, evidence), names in told.items()]
+    parts = [f"{role}: {', '.join(names)} ({evidence})" for (role, evidence), names in told.items()]
+    return [Notice("columns", "; ".join(parts), 0)] if parts else []
 
 
 def _unused(timed: Timed, past: Mapping[str, Floats]) -> list[Notice]:

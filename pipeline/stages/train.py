@@ -19,8 +19,8 @@ from pipeline.stages.predict import predict
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Notice
+from pipeline.tabular.bases import predictions
 from pipeline.tabular.features import take
-from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +109,7 @@ def _held_out(
             failure = failure_at_the_end(design, candidate, job, result.tensors, blocks)
             useless.append(Case(job, failure, candidate, design))
             continue
-        predicted = to_target(design.target_states[job.fold], outputs)
+        predicted = predictions(design, job.fold, slice(N), outputs)
         by_fold[job.fold] += predicted / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     if useless:

@@ -12,9 +12,9 @@ from pipeline.stages.assignments import network_of
 from pipeline.stages.failures import failed, short
 from pipeline.stages.learners import outputs_of
 from pipeline.stages.predict import predict
+from pipeline.tabular.bases import predictions
 from pipeline.tabular.features import take
 from pipeline.tabular.metrics import loss
-from pipeline.tabular.targets import to_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ class Trained:
         for job, result in zip(self.jobs, self.fitted, strict=True):
             valid = folds.valid[job.fold]
             outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[valid], blocks.target.device)
-            total[folds.scored_folds == job.fold] += to_target(self.bench.design.target_states[job.fold], outputs)
+            total[folds.scored_folds == job.fold] += predictions(self.bench.design, job.fold, valid, outputs)
         return total / seeds
 
     def test(self, compute: Compute) -> Floats:

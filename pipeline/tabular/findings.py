@@ -34,6 +34,15 @@ class Finding:
     severity: Severity  # leak: scores are not to be believed; warning: they may flatter; note: good to know
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look, and what it saw."""
+
+    what: str
+    looked: str  # at how much
+    findings: tuple[Finding, ...]
+
+
 def drop_line(columns: Sequence[str]) -> str:
     """The line that leaves columns out."""
     return f"[schema] drop = {json.dumps(list(columns), ensure_ascii=False)}"
@@ -49,6 +58,11 @@ def drawn_rows(rows: int, most: int = MOST_ROWS) -> Integers:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(SAMPLE_SEED).choice(rows, most, replace=False))
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most so many of `count` positions, the first and the last among them."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
 
 
 def correlation(a: Floats, b: Floats) -> float:

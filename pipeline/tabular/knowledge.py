@@ -37,6 +37,8 @@ def column_roles(raw: RawTables, roles: Schema, time: Time, series: Codes) -> tu
     for name in names:
         if name in listed:
             role = ColumnRole(name, listed[name], f"listed under [time] {_KEYS[listed[name]]}")
+        elif raw.test is not None and time.known_future != AUTO:
+            role = ColumnRole(name, PAST, "not listed under [time] known_future")
         elif raw.test is not None:
             is_ahead = name in raw.test.names
             told = f"{raw.test.file} has it" if is_ahead else f"{raw.test.file} has it not"
@@ -74,7 +76,7 @@ def _is_static(raw: RawTables, name: str, series: Codes) -> bool:
 
 def made_of_target(target: Floats, past: Mapping[str, Floats]) -> tuple[ColumnRole, ...]:
     """Past-only columns of numbers that together are the target: one alone, or the fewest that add up to it."""
-    names = list(past)[:MOST_PARTS]
+    names = [name for name in past if np.isfinite(past[name]).any()][:MOST_PARTS]
     kept = np.isfinite(target) & np.all([np.isfinite(past[name]) for name in names], axis=0) if names else None
     if kept is None or kept.sum() <= len(names) + 1:
         return ()

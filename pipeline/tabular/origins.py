@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Integers
     from pipeline.timeline import Moments
 
-FEW_BLOCKS = 0.2  # blocks a test row: with more of them, rows were drawn one by one and not in stretches
+RANDOM_SHARE = 0.7  # of the blocks that rows drawn one by one would make: with more, they were drawn so
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -28,7 +28,8 @@ def find_layout(train: Moments, test: Moments) -> tuple[str, str]:
         span = int(test.step.max()) - last
         return "future", f"all {rows} test rows lie after the last training row, up to {span} steps"
     blocks = len(np.unique(np.stack([test.series, block_starts(test, train)]), axis=1).T)
-    if blocks > FEW_BLOCKS * rows:
+    # a row begins a block if the one before it is in train, whose chance is train's share where rows were drawn alone
+    if blocks > RANDOM_SHARE * rows * len(train.step) / (len(train.step) + rows):
         return "random", f"{rows} test rows in {blocks} stretches between training rows (from step {first} to {last})"
     return "interleaved", f"{rows} test rows in {blocks} blocks, of which {after} rows lie after the last training row"
 

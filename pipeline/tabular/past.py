@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import ConfigError
 from pipeline.tabular.history import features_of, history, naive
 from pipeline.tabular.origins import block_origins, drawn_ages, rolling_ages
+from pipeline.timeline import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.tables import Booleans, Floats, Integers
     from pipeline.time_settings import History
-    from pipeline.timeline import Known, Moments, Timeline
+    from pipeline.timeline import Known, Timeline
 
 AGE = "steps ahead"
+_MADE_BY = {"last": "last > 0", "season": "seasonal > 0", "phase_mean": "phase_mean = true"}
 # of targets that spread over magnitudes: what needs no fit may be taken before history is made of them
 ELEMENTWISE: dict[str, Callable[[Floats], Floats]] = {"log": np.log, "log1p": np.log1p}
 
@@ -45,7 +48,11 @@ def forecast_origins(timeline: Timeline, moments: Moments) -> Integers:
     """The origin of rows that are forecast from all that the training rows tell, as those of the test are."""
     if timeline.layout == "rolling":
         return moments.step - timeline.gap - rolling_ages(moments, timeline.horizon, timeline.seed)
-    return block_origins(moments, timeline.known.moments, gap=timeline.gap)
+    # among the rows of the test: a row of it has the same block, and so the same origin, with and without the others
+    everybody = Moments(
+        np.concatenate([moments.series, timeline.test.series]), np.concatenate([moments.step, timeline.test.step])
+    )
+    return block_origins(everybody, timeline.known.moments, gap=timeline.gap)[: len(moments.step)]
 
 
 def training_origins(timeline: Timeline) -> Integers:
@@ -68,6 +75,32 @@ def past_columns(timeline: Timeline, known: Known, options: History) -> tuple[st
     return tuple(names)
 
 
+def base_column(timeline: Timeline, known: Known, options: History, difference: str, transform: str) -> str:
+    """The column of the past that `target.difference` names; empty for "none".
+
+    Raises ConfigError where [history] makes no such column, or where it is not in the scale of the target.
+    """
+    if difference == "none":
+        return ""
+    if transform not in (*ELEMENTWISE, "none"):
+        raise ConfigError(
+            f'target.difference = "{difference}" goes with target.transform none, log or log1p, found {transform!r}; '
+            f"change one of them"
+        )
+    kind = {"last": "latest"}.get(difference, difference)
+    found = [
+        feature
+        for feature in features_of(options, timeline.clock, known.columns)
+        if (feature.column, feature.kind, feature.back) == (0, kind, 0)
+    ]
+    if not found:
+        raise ConfigError(
+            f'target.difference = "{difference}" takes a column of the past that is not made: it needs [history] '
+            f"{_MADE_BY[difference]}, and a season where it names one"
+        )
+    return (max if difference == "phase_mean" else min)(found, key=lambda feature: feature.span).name
+
+
 def past_matrix(timeline: Timeline, known: Known, options: History, moments: Moments, origin: Integers) -> Floats:
     """What was known of each row at its origin [R, columns], NaN where nothing was."""
     made = [history(known, features_of(options, timeline.clock, known.columns), moments, origin)]
@@ -83,10 +116,20 @@ def past_matrix(timeline: Timeline, known: Known, options: History, moments: Mom
 def naive_forecasts(timeline: Timeline, known: Known, moments: Moments, origin: Integers) -> dict[str, Floats]:
     """What a person would say without a model [R]: the last value, and that of the same phase of each season.
 
-    Where nothing was known: the mean of all that was known before the earliest origin, or of all.
+    Where neither is known: the mean of what is known of all series by then; 0 before anything is.
     """
     found = {"last value": naive(known, moments, origin, 0)}
     found |= {f"seasonal naive {period}": naive(known, moments, origin, period) for period in timeline.clock.seasons}
-    seen = known.values[known.step <= origin.min(initial=0), 0]
-    target = seen if np.isfinite(seen).any() else known.values[:, 0]
-    return {name: np.where(np.isfinite(own), own, np.nanmean(target)) for name, own in found.items()}
+    mean = _mean_by(known, origin)
+    return {name: np.where(np.isfinite(own), own, mean) for name, own in found.items()}
+
+
+def _mean_by(known: Known, origin: Integers) -> Floats:
+    """The mean target of all series up to each origin."""
+    order = np.argsort(known.step, kind="stable")
+    target = known.values[order, 0]
+    is_there = np.isfinite(target)
+    sums, counts = np.cumsum(np.where(is_there, target, 0.0)), np.cumsum(is_there)
+    place = np.searchsorted(known.step[order], origin, side="right")
+    mean: Floats = np.append(0.0, sums)[place] / np.append(0, counts)[place].clip(min=1)
+    return mean

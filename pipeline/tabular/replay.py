@@ -149,17 +149,22 @@ def _rolling(timeline: Timeline, folds: FoldSettings) -> tuple[list[_Stretch], t
 
 
 def _interleaved(timeline: Timeline, folds: FoldSettings) -> tuple[list[_Stretch], tuple[Notice, ...]]:
-    """Each test block moved back to end where the training rows before it do; block i is scored by fold i mod K."""
+    """Each test block moved back to end where the training rows before it do; block i is scored by fold i mod K.
+
+    Where only the past may be learned from, each of the latest blocks is a fold of its own.
+    """
     step, known = timeline.train.step, timeline.known.step
-    count = min(folds.count, len(blocks := list(_blocks(timeline))))
+    blocks = list(_blocks(timeline))
+    count = min(folds.count, len(blocks))
+    parts = [[block] for block in blocks[-count:]] if timeline.only_past else [blocks[k::count] for k in range(count)]
     stretches = []
-    for fold in range(count):
+    for part in parts:
         scored, blocked = np.zeros(len(step), dtype=bool), np.zeros(len(step), dtype=bool)
         hidden = np.zeros(len(known), dtype=bool)
-        for start, end, origin in blocks[fold::count]:
+        for start, end, origin in part:
             shift = end - origin
             scored |= (step >= start - shift) & (step <= origin)
-            blocked |= (step > origin - shift) & (step <= origin + timeline.embargo)
+            blocked |= (step > origin - shift) & ((step <= origin + timeline.embargo) | timeline.only_past)
             hidden |= (known > origin - shift) & (known <= origin + timeline.embargo)
         stretches.append(_Stretch(scored, ~blocked, hidden))
     return stretches, ()

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.errors import DataError
 from pipeline.tables import Column, Notice
 from pipeline.tabular.cells import Levels, blank, is_date, is_text, levels_of, numbers_of
-from pipeline.tabular.clocks import find_clock, to_local, to_steps
+from pipeline.tabular.clocks import MOST_STEPS, find_clock, to_local, to_steps
 from pipeline.tabular.date_parts import joined_parts
 from pipeline.tabular.dates import find_formats
 from pipeline.tabular.values import instants, place_of
@@ -66,6 +66,12 @@ def stamp_tables(
         one, told = _stamps(table, stamped, own)
         stamps.append(one)
         notices += told
+    span = int(np.ptp(np.concatenate([own.moments.step for own in stamps]))) + 1
+    if clock.freq == STEPS and span > MOST_STEPS:
+        raise DataError(
+            f"{tables[0].file}: column {label!r}, which [time] names, makes {span:,} steps; at most {MOST_STEPS:,} are "
+            f"possible; divide it by the time between two rows, or write it as dates"
+        )
     return stamped, tuple(stamps), notices
 
 
@@ -225,4 +231,5 @@ def past_numbers(name: str, values: Values, most_levels: int) -> dict[str, Float
     if len(values.texts) > most_levels:
         return {}
     missing = values.codes < 0
-    return {f"{name}_{text}": np.where(missing, np.nan, values.codes == code) for code, text in enumerate(values.texts)}
+    codes = {str(text): code for code, text in enumerate(values.texts)}  # in the order of the file, which has no say
+    return {f"{name}_{text}": np.where(missing, np.nan, values.codes == codes[text]) for text in sorted(codes)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +133,60 @@ def test_the_doctor_tells_how_the_last_training_went(project: Project) -> None:
     assert "the last training, of other settings or data, had no network that failed or stalled" in project.must(
         "doctor"
     )
+
+
+# --- leaks looked for by poison
+
+
+def test_without_time_the_doctor_poisons_what_folds_score(project: Project) -> None:
+    """One line, after what it says anyway."""
+    plain = project.must("doctor").splitlines()
+    *before, state, end = project.must("doctor", "--leaks").splitlines()
+    assert before[1:] == plain[1:]
+    assert state.startswith("ok       what a fold scores: nothing found; the 80 / 80 / 80 rows that 3 folds score made")
+    assert end == "poisoned: no leak by these checks"
+
+
+@pytest.fixture
+def hourly(project: Project) -> Project:
+    """Three weeks of demand that a temperature drives; the last day is the test; it has the demand of an hour later."""
+    draw = random.Random(1)
+    demand = [100 + 20 * (hour % 24 > 7) + draw.gauss(0, 5) for hour in range(21 * 24 + 1)]
+    rows: list[list[object]] = [
+        [
+            f"2024-01-{hour // 24 + 1:02d} {hour % 24:02d}:00",
+            round(demand[hour] / 5 + draw.gauss(0, 2), 2),
+            round(demand[hour + 1], 3),
+            round(demand[hour], 3),
+        ]
+        for hour in range(21 * 24)
+    ]
+    write_csv(project.raw / "train.csv", [["when", "warmth", "plan", "cost"], *rows[:-24]])
+    write_csv(project.raw / "test.csv", [["when", "warmth", "plan"], *(row[:-1] for row in rows[-24:])])
+    (project.raw / "sample_submission.csv").unlink()
+    text = project.config.read_text().replace('id = "key"', 'id = "when"')
+    project.config.write_text(f'{text}\n[time]\ncolumn = "when"\n')
+    return project
+
+
+def test_the_doctor_finds_a_column_that_tells_the_next_hour(hourly: Project) -> None:
+    """FAULT 54: exit code 0 as ever, the column, the shift, and the line that mends it; then nothing is left."""
+    out = hourly.must("doctor", "--leaks").splitlines()
+    [at] = [
+        place for place, line in enumerate(out) if line.startswith("leak     column 'plan' is the target of 1 step")
+    ]
+    assert "(shift -1): equal on 100.0% of the 479 rows where both are known" in out[at]
+    assert out[at + 1].startswith('         do: [schema] drop = ["plan"]; or, ')
+    assert out[-1] == "poisoned: 1 of 6 leak checks found something"
+    mended = hourly.must("doctor", "--leaks", "--set", 'schema.drop=["plan"]').splitlines()
+    assert [line.split()[0] for line in mended[-7:]] == ["ok"] * 6 + ["poisoned:"]
+
+
+def test_the_doctor_finds_random_folds_before_a_future_test(hourly: Project) -> None:
+    """With the line that mends them."""
+    out = hourly.must("doctor", "--leaks", "--set", "folds.kind=kfold", "--set", 'schema.drop=["plan"]')
+    assert "leak     folds of kind 'kfold' flatter, for the test is future: a fold trains on " in out
+    assert '\n         do: [folds] kind = "replay"\n' in out
 
 
 # --- the score of held-out rows

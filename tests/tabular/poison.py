@@ -1,7 +1,9 @@
-"""The contract of whatever is made of the past: nothing that became known after a row's origin may change the row.
+"""Contracts against leaks: of whatever is made of the past, is fitted on a fold, or draws the folds of a timeline.
 
-A builder takes (known, moments, origin) and gives [R, H]. The checks are functions, so that a builder that leaks can be
-shown to fail them; `PoisonContract` makes tests of them, for a subclass whose `build` is the builder.
+`PoisonContract`: nothing that became known after a row's origin may change the row; a builder takes (known, moments,
+origin) and gives [R, H]. `StateContract`: nothing that a fold scores may change what is fitted for it.
+`SplitterContract`: no fold trains on what it scores, and nothing that is hidden from it matters. The checks are
+functions, so that what leaks can be shown to fail them; a contract makes tests of them for whoever inherits it.
 """
 
 from dataclasses import replace
@@ -9,7 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.timeline import UNKNOWN_SERIES, Known, Moments
+from pipeline.tabular.past import forecast_origins, past_matrix, training_origins, without
+from pipeline.tabular.replay import AHEAD
+from pipeline.time_settings import History
+from pipeline.timeline import UNKNOWN_SERIES, Clock, Known, Moments, Stamped, Timeline
 
 PERIOD = 24  # a season that the sample is long enough for
 CUTOFFS = (31, 47, 48, 90)  # within gaps and outside them, at the edge of a day, before and after series begin
@@ -163,3 +168,196 @@ class PoisonContract:
     def test_no_series_changes_another(self, series, poison):
         """NaN, 1e9, shuffled or gone."""
         check_other_series(self.build, series, poison)
+
+
+# --- what is fitted on a fold
+
+FOLDS = 3  # of the sample's rows, which go to them in turn
+ROWS_POISONED = ("missing", "huge", "least", "shuffled")
+
+
+def sample_rows(seed=0):
+    """Values [90, 3], normal, skewed and of few levels, with gaps; a target above 0 that follows them."""
+    draw = np.random.default_rng(seed)
+    values = np.stack([draw.normal(5, 2, 90), draw.lognormal(1, 1, 90), draw.integers(0, 4, 90)], axis=1)
+    target = np.exp(0.2 * values[:, 0]) + values[:, 2] + draw.random(90)
+    values[draw.random(values.shape) < 0.1] = np.nan
+    return values, target
+
+
+def rows_of_fold(fold):
+    """Rows that a fold of the sample trains on, and rows that it scores."""
+    scores = np.arange(90) % FOLDS == fold
+    return np.flatnonzero(~scores), np.flatnonzero(scores)
+
+
+def attacked(rows, poison):
+    """Values or targets of the rows a fold scores: missing, 1e9, next to nothing, or another row's."""
+    if poison == "shuffled":
+        return np.random.default_rng(2).permutation(rows * 3.0)
+    return np.full(rows.shape, {"missing": np.nan, "huge": 1e9, "least": 1e-9}[poison])
+
+
+def assert_same_arrays(found, expected):
+    """As many, equal in every value; missing is equal to missing."""
+    assert len(found) == len(expected)
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def check_scored_rows(fit, fold, poison):
+    """Whatever stands in the rows that a fold scores, what is fitted on the others keeps every value."""
+    (values, target), (train, valid) = sample_rows(), rows_of_fold(fold)
+    clean = fit(values.copy(), target.copy(), train)
+    values[valid], target[valid] = attacked(values[valid], poison), attacked(target[valid], poison)
+    assert_same_arrays(fit(values, target, train), clean)
+
+
+def check_scored_rows_are_gone(fit, fold):
+    """Without these rows the fit is the same."""
+    (values, target), (train, _) = sample_rows(), rows_of_fold(fold)
+    alone = fit(values[train], target[train], np.arange(len(train)))
+    assert_same_arrays(alone, fit(values, target, train))
+
+
+def check_trained_rows_matter(fit, fold):
+    """Rows that it is fitted on do change it, or no check means anything."""
+    (values, target), (train, _) = sample_rows(), rows_of_fold(fold)
+    clean = fit(values.copy(), target.copy(), train)
+    values[train], target[train] = attacked(values[train], "huge"), target[train] * 3 + 1
+    with pytest.raises(AssertionError):
+        assert_same_arrays(fit(values, target, train), clean)
+
+
+class StateContract:
+    """Inherit, and give `fit`."""
+
+    def fit(self, values, target, train_index):
+        """Every array that is learned from rows `train_index` of values [R, C] and target [R]."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("poison", ROWS_POISONED)
+    @pytest.mark.parametrize("fold", range(FOLDS))
+    def test_what_a_fold_scores_has_no_say_in_what_it_is_fitted_on(self, fold, poison):
+        """FAULT 52: features and target of these rows missing, 1e9, next to nothing, or shuffled."""
+        check_scored_rows(self.fit, fold, poison)
+
+    @pytest.mark.parametrize("fold", range(FOLDS))
+    def test_without_the_rows_that_a_fold_scores_the_fit_is_the_same(self, fold):
+        """Not even their number counts."""
+        check_scored_rows_are_gone(self.fit, fold)
+
+    @pytest.mark.parametrize("fold", range(FOLDS))
+    def test_the_rows_that_it_is_fitted_on_have_a_say(self, fold):
+        """A state that never changes would pass all else."""
+        check_trained_rows_matter(self.fit, fold)
+
+
+# --- how a timeline is split
+
+LAYOUTS = ("future", "rolling", "interleaved", "random", "new_groups")
+HIDDEN = ("nothing", "huge", "shuffled")
+OF_THE_PAST = History(last=2, seasonal=1, statistics=("mean",), half_lives=(7,), fourier=0)
+
+
+def sample_timeline(layout, seed=0):
+    """Three series of 84 days with holes, and a test in one of the layouts; training rows in no order."""
+    draw, whole = np.random.default_rng(seed), np.arange(84)
+    is_test = {
+        "future": whole >= 70,
+        "rolling": whole >= 70,
+        "interleaved": whole % 21 >= 14,
+        "random": draw.random(84) < 0.3,
+        "new_groups": whole < 0,
+    }[layout]
+    series, step = (own.ravel() for own in np.meshgrid(np.arange(3, dtype=np.int32), whole, indexing="ij"))
+    here, is_test = draw.random(len(step)) > 0.1, np.tile(is_test, 3)
+    train = Moments(series[here & ~is_test], step[here & ~is_test])
+    test = Moments(series[here & is_test], step[here & is_test])
+    if layout == "new_groups":
+        test = Moments(np.full(84, 3, dtype=np.int32), whole)
+    known = Known(train.series, train.step, ("y",), draw.normal(50, 10, (len(train.step), 1)))
+    order = draw.permutation(len(train.step))
+    stamped = Stamped((), (), Clock("1D", "2024-01-01", "", (7,)), tuple("abcd"), "day", is_utc=False)
+    rows = Moments(train.series[order], train.step[order])
+    bare = Timeline(stamped, layout, rows, test, test.step - 1, known, (), horizon=3)
+    return replace(bare, test_origin=forecast_origins(bare, test))
+
+
+def folds_of(found):
+    """Rows that each fold trains on, rows that it scores, their origins, and what is hidden."""
+    folds = list(zip(found.folds.train, found.folds.valid, found.origins, found.hidden, strict=True))
+    assert folds
+    assert all(len(train) and len(valid) for train, valid, _, _ in folds)
+    return folds
+
+
+def check_trains_on_nothing_it_scores(split, layout):
+    """No row, and no step or series of one; where the test lies ahead, nothing after an origin."""
+    timeline = sample_timeline(layout)
+    side = timeline.train.series if layout == "new_groups" else timeline.train.step
+    for train, valid, origins, _ in folds_of(split(timeline)):
+        assert not np.isin(side[valid], side[train]).any()
+        if layout in AHEAD:
+            assert timeline.train.step[train].max() <= origins.min()
+
+
+def check_scores_after_origins(split, layout):
+    """As far ahead as the test is, and no further than its rows are."""
+    timeline = sample_timeline(layout)
+    ages = timeline.test.step - timeline.test_origin
+    for _, valid, origins, _ in folds_of(split(timeline)):
+        own = timeline.train.step[valid] - origins
+        assert own.min() >= 1
+        if layout in {"future", "rolling", "interleaved"}:
+            assert own.max() == ages.max()
+
+
+def check_hidden_does_not_matter(split, layout, poison):
+    """What a fold hides or scores moves neither folds nor the past of any row that it trains on or scores.
+
+    Rolling forecasts see the truth come in: there it is what comes after an origin in the fold's middle.
+    """
+    timeline = sample_timeline(layout)
+    known, clean = timeline.known, folds_of(split(timeline))
+    for fold, (train, valid, origins, hidden) in enumerate(clean):
+        keys = known.series * 1000 + known.step
+        scored = np.isin(keys, timeline.train.series[valid] * 1000 + timeline.train.step[valid])
+        middle = np.median(origins)
+        other = poisoned(known, known.step > middle if layout == "rolling" else scored | hidden, poison)
+        assert_same_arrays(folds_of(split(replace(timeline, known=other)))[fold], clean[fold])
+        rows = np.append(train, valid)
+        moments, origin = some(timeline.train, training_origins(timeline), rows)
+        origin[len(train) :] = origins
+        past = [
+            past_matrix(timeline, without(seen, hidden), OF_THE_PAST, moments, origin)[
+                origin <= (middle if layout == "rolling" else np.inf)
+            ]
+            for seen in (known, other)
+        ]
+        assert np.isfinite(past[0]).any()
+        assert_same_bits(past[1], past[0])
+
+
+class SplitterContract:
+    """Inherit, and give `split`."""
+
+    def split(self, timeline):
+        """The Replay of a timeline."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_no_fold_trains_on_what_it_scores(self, layout):
+        """Nor on another row of that step, or of that series where the test has new ones."""
+        check_trains_on_nothing_it_scores(self.split, layout)
+
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_what_is_scored_lies_after_its_origin(self, layout):
+        """By as many steps as test rows do."""
+        check_scores_after_origins(self.split, layout)
+
+    @pytest.mark.parametrize("poison", HIDDEN)
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_nothing_hidden_matters(self, layout, poison):
+        """Values that a fold must not know turn to NaN or 1e9, or are shuffled."""
+        check_hidden_does_not_matter(self.split, layout, poison)

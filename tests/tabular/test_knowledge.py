@@ -102,9 +102,7 @@ def test_a_column_has_one_role():
 @pytest.mark.parametrize("key", ["known_future", "static"])
 def test_what_the_test_file_has_not_is_not_known_ahead(key):
     """Its values would be missing on every test row."""
-    assert refusal(**{key: ["sold"]}) == (
-        f"[time] {key} lists 'sold', but test.csv has it not; list it as past_only"
-    )
+    assert refusal(**{key: ["sold"]}) == (f"[time] {key} lists 'sold', but test.csv has it not; list it as past_only")
 
 
 # --- columns that are the target

@@ -27,9 +27,9 @@ def months(count, days):
 some_moments = st.lists(st.tuples(st.integers(-1, 2), st.integers(-5, 25)), min_size=1, max_size=30).map(
     lambda pairs: Moments(np.array([s for s, _ in pairs], np.int32), np.array([t for _, t in pairs], np.int64))
 )
-known_moments = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(-5, 25)), min_size=1, max_size=30, unique=True
-).map(lambda pairs: of(*(sorted(t for s, t in pairs if s == series) for series in range(3))))
+known_moments = st.lists(st.tuples(st.integers(0, 2), st.integers(-5, 25)), min_size=1, max_size=30, unique=True).map(
+    lambda pairs: of(*(sorted(t for s, t in pairs if s == series) for series in range(3)))
+)
 
 
 # --- layouts
@@ -56,11 +56,12 @@ def test_rows_drawn_one_by_one_are_random():
     assert evidence == "10 test rows in 10 stretches between training rows (from step 1 to 39)"
 
 
-@pytest.mark.parametrize(("length", "layout"), [(5, "interleaved"), (4, "random")])
-def test_stretches_of_five_rows_are_blocks(length, layout):
-    """Twenty test rows in 4 stretches, or in 5."""
-    test = [10 * block + at for block in range(20 // length) for at in range(length)]
-    assert find_layout(of([t for t in range(60) if t not in test]), of(test))[0] == layout
+@pytest.mark.parametrize(("length", "layout"), [(5, "interleaved"), (4, "interleaved"), (1, "random")])
+def test_stretches_of_a_few_rows_are_blocks(length, layout):
+    """Twenty test rows, twice as many others: drawn one by one they make some 13 stretches; 4 or 5 are fewer."""
+    test = [3 * length * block + at for block in range(20 // length) for at in range(length)]
+    last = test[-1] + 2 * length + 1
+    assert find_layout(of([t for t in range(last) if t not in test]), of(test))[0] == layout
 
 
 @pytest.mark.parametrize(("fresh", "layout"), [(3, "new_groups"), (2, "future")])

@@ -1,5 +1,7 @@
 """Folds in the layout of the test: by hand, and what holds of every calendar that hypothesis draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -30,7 +32,7 @@ def timeline(train, test, layout, *, history=None, **options):
     stamped = Stamped((), (), Clock("1D", "2024-01-01", "", ()), ("a", "b", "c"), "t", is_utc=False)
     bare = Timeline(stamped, layout, train, test, test.step - 1, known, (), **options)
     origins = forecast_origins(bare, test)
-    return Timeline(stamped, layout, train, test, origins, known, (), **options)
+    return replace(bare, test_origin=origins)
 
 
 def folds_of(own, count=3, **options):
@@ -327,10 +329,7 @@ def test_the_order_of_rows_has_no_say(own, count, random):
     """The same steps of the same series are scored, trained on and hidden."""
     order = np.array(random.sample(range(len(own.train.step)), len(own.train.step)))
     train = Moments(own.train.series[order], own.train.step[order])
-    other = Timeline(
-        own.stamped, own.layout, train, own.test, own.test_origin, own.known, (), own.gap, own.horizon, own.embargo,
-        own.seed,
-    )  # fmt: skip
+    other = replace(own, train=train)
     pairs = zip(replayed_folds(own, count), replayed_folds(other, count), strict=True)
     for (trained, scored, origins, hidden), (trained2, scored2, origins2, hidden2) in pairs:
         assert np.array_equal(hidden, hidden2)

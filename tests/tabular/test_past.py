@@ -1,0 +1,198 @@
+"""Columns of what was known: origins as the layout gives them, ages and seasons by hand, no leak by the contract."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.tabular.history import features_of, history
+from pipeline.tabular.past import (
+    AGE,
+    forecast_origins,
+    in_scale,
+    naive_forecasts,
+    past_columns,
+    past_matrix,
+    training_origins,
+    without,
+)
+from pipeline.time_settings import History
+from pipeline.timeline import Clock, Known, Moments, Stamped, Timeline
+from tests.tabular.poison import PoisonContract, asked, assert_same_bits, poisoned, rows_of, sample
+
+NAN = np.nan
+NOTHING = History(last=0, seasonal=0, statistics=(), phase_mean=False, differences=False, fourier=0, age=False)
+
+
+def of(*series):
+    """Moments of series 0, 1, …, the steps of each."""
+    codes = np.repeat(np.arange(len(series), dtype=np.int32), [len(steps) for steps in series])
+    return Moments(codes, np.array([step for steps in series for step in steps], dtype=np.int64))
+
+
+def line(values, first=0):
+    """One series that is known at consecutive steps."""
+    values = np.array(values, dtype=float)
+    return Known(np.zeros(len(values), np.int32), np.arange(first, first + len(values)), ("y",), values[:, None])
+
+
+def timeline(known, train, test, layout="future", seasons=(), **options):
+    stamped = Stamped((), (), Clock("1h", "2024-01-01", "", seasons), ("a", "b"), "t", is_utc=False)
+    bare = Timeline(stamped, layout, train, test, test.step - 1, known, (), **options)
+    return Timeline(stamped, layout, train, test, forecast_origins(bare, test), known, (), **options)
+
+
+class TestPastKeepsTheContract(PoisonContract):
+    """Every column that the past has, of two seasons."""
+
+    def build(self, known, moments, origin):
+        own = timeline(sample(), known.moments, of([200]), seasons=(24, 48))
+        return past_matrix(own, known, History(), moments, origin)
+
+
+# --- scale
+
+
+@pytest.mark.parametrize(("transform", "expected"), [("log", [NAN, 0, 1]), ("log1p", [0, np.log(2), np.log1p(np.e)])])
+def test_history_is_made_in_the_scale_of_the_network(transform, expected):
+    """Of the target alone; what has no logarithm is missing, and no warning is given."""
+    known = Known(np.zeros(3, np.int32), np.arange(3), ("y", "x"), np.array([[0, 0], [1, 1], [np.e, -5]]))
+    found = in_scale(known, transform).values
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-12)
+    assert found[:, 1].tolist() == [0, 1, -5]
+    assert known.values[2, 0] == np.e
+
+
+@pytest.mark.parametrize("transform", ["none", "boxcox", "yeojohnson", "quantile"])
+def test_a_scale_that_needs_a_fit_is_left_out(transform):
+    """A fit would know of the rows behind an origin."""
+    known = sample()
+    assert in_scale(known, transform) is known
+
+
+def test_hidden_rows_are_as_if_they_had_never_been_there():
+    """No row, no value, and all others as they were."""
+    known = sample()
+    hidden = known.step % 3 == 0
+    found = without(known, hidden)
+    assert_same_bits(found.values, known.values[~hidden])
+    assert np.array_equal(found.step, known.step[~hidden])
+    assert without(known, hidden & False) is known
+
+
+# --- origins
+
+
+def test_training_rows_are_forecast_from_as_far_as_the_test_at_the_same_phase():
+    """Test steps 40 to 44 from 39: at phase 0 of 5 the age is 1, at phase 4 it is 5, for train too."""
+    own = timeline(line(range(40)), of(range(40)), of(range(40, 45)), seasons=(5,))
+    assert (own.train.step - training_origins(own)).tolist() == [1, 2, 3, 4, 5] * 8
+
+
+def test_the_longest_season_is_the_phase():
+    """Two days of 4 steps in a week of 8: the second day of the test is never one step ahead."""
+    own = timeline(line(range(80)), of(range(80)), of(range(80, 88)), seasons=(4, 8))
+    assert (own.train.step - training_origins(own)).tolist() == [*range(1, 9)] * 10
+
+
+def test_without_a_season_all_ages_of_the_test_are_drawn():
+    """Three of them, about equally often."""
+    own = timeline(line(range(300)), of(range(300)), of([300, 301, 302]))
+    counts = np.bincount(own.train.step - training_origins(own))
+    assert counts[0] == 0
+    assert (abs(counts[1:] - 100) < 50).all()
+
+
+def test_rolling_rows_of_both_sides_have_ages_up_to_the_horizon_after_the_gap():
+    """1 to 4 after 2: 3 to 6, and those of the test are drawn alike."""
+    own = timeline(line(range(200)), of(range(200)), of(range(200, 300)), "rolling", horizon=4, gap=2)
+    for moments, origin in ((own.train, training_origins(own)), (own.test, own.test_origin)):
+        assert set((moments.step - origin).tolist()) == {3, 4, 5, 6}
+    assert np.array_equal(forecast_origins(own, own.test), own.test_origin)
+
+
+# --- columns
+
+
+HISTORIES = st.builds(
+    History,
+    last=st.integers(0, 3),
+    seasonal=st.integers(0, 2),
+    windows=st.sampled_from([(), (3,), (3, 5)]),
+    statistics=st.sampled_from([(), ("mean",), ("std", "max")]),
+    phase_mean=st.booleans(),
+    differences=st.booleans(),
+    fourier=st.integers(0, 4),
+    age=st.booleans(),
+)
+
+
+@given(HISTORIES, st.sampled_from([(), (2,), (3, 7), (24,)]))
+def test_every_column_has_one_name(options, seasons):
+    """As many as the matrix has columns, none twice."""
+    known = sample()
+    own = timeline(known, known.moments, of([200]), seasons=seasons)
+    names = past_columns(own, known, options)
+    moments, origin = asked()
+    assert past_matrix(own, known, options, moments, origin).shape == (len(origin), len(names))
+    assert len(set(names)) == len(names)
+
+
+def test_the_past_begins_with_history_column_for_column():
+    """Then age and seasons."""
+    known, (moments, origin) = sample(), asked()
+    own = timeline(known, known.moments, of([200]), seasons=(24,))
+    features = features_of(History(), own.clock, known.columns)
+    found = past_matrix(own, known, History(), moments, origin)
+    assert_same_bits(found[:, : len(features)], history(known, features, moments, origin))
+    assert past_columns(own, known, History())[: len(features)] == tuple(feature.name for feature in features)
+
+
+def test_age_and_seasons_by_hand():
+    """Step 2 of a period of 8 is a quarter of the circle, its second wave half of it; an age of 3 is log 4."""
+    own = timeline(line(range(8)), of(range(8)), of([8]), seasons=(8,))
+    options = NOTHING.model_copy(update={"age": True, "fourier": 2})
+    names = past_columns(own, own.known, options)
+    row = dict(zip(names, past_matrix(own, own.known, options, of([10]), np.array([7]))[0], strict=True))
+    assert row[AGE] == np.log(4)
+    waves = [row[f"{wave} {pair} of season 8"] for pair in (1, 2) for wave in ("sine", "cosine")]
+    np.testing.assert_allclose(waves, [1, 0, 0, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize(("period", "pairs"), [(2, 1), (3, 1), (7, 3), (24, 3)])
+def test_no_wave_is_shorter_than_two_steps(period, pairs):
+    """Of three pairs those that the period can hold."""
+    own = timeline(line(range(8)), of(range(8)), of([8]), seasons=(period,))
+    names = past_columns(own, own.known, NOTHING.model_copy(update={"fourier": 3}))
+    assert sum(name.startswith("sine ") for name in names) == pairs
+
+
+# --- naive forecasts
+
+
+def test_naive_forecasts_by_hand():
+    """Known are 0 to 9, ten times the step: from origin 9 to step 11 it is 90, or with a season of 4 step 7's 70."""
+    own = timeline(line(10.0 * np.arange(10)), of(range(10)), of([11]), seasons=(4,))
+    found = naive_forecasts(own, own.known, own.test, own.test_origin)
+    assert {name: values.tolist() for name, values in found.items()} == {"last value": [90], "seasonal naive 4": [70]}
+
+
+def test_where_nothing_was_known_a_naive_forecast_is_a_mean():
+    """From origin 4 of 0 to 9: the mean of the first five, 2, for a series of which nothing is known."""
+    own = timeline(line(np.arange(10.0)), of(range(10)), of([10]))
+    rows = Moments(np.array([0, 1], np.int32), np.array([5, 5]))
+    assert naive_forecasts(own, own.known, rows, np.array([4, 4]))["last value"].tolist() == [4.0, 2.0]
+
+
+def test_naive_forecasts_look_at_nothing_after_an_origin():
+    """Where something was known at the earliest origin, no later value has a say."""
+    known, (moments, origin) = sample(), asked()
+    rows = Moments(moments.series[origin >= 31], moments.step[origin >= 31])
+    early = origin[origin >= 31] <= 90
+    own = timeline(known, known.moments, of([200]), seasons=(24,))
+    clean = naive_forecasts(own, known, rows, origin[origin >= 31])
+    for poison in ("nothing", "huge", "shuffled", "deleted"):
+        found = naive_forecasts(own, poisoned(known, known.step > 90, poison), rows, origin[origin >= 31])
+        for name, values in found.items():
+            assert_same_bits(values[early], clean[name][early])
+    assert len(rows_of(known, known.step <= 31).step) > 0

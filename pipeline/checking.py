@@ -103,7 +103,9 @@ def diagnose(runner: Runner, *, leaks: bool = False) -> None:
         diagnosis = examine(
             dataset, metric=runner.config.metric, target=runner.config.roles.target, on_progress=bar.update
         )
-    for line in (*words(diagnosis), *(_poisoned(runner.config, dataset) if leaks else ()), *_last_training(runner)):
+    for line in words(diagnosis):
+        say(line)
+    for line in (*(_poisoned(runner.config, dataset) if leaks else ()), *_last_training(runner)):
         say(line)
 
 

@@ -249,6 +249,7 @@ class Design:
     overlays: tuple[Overlay, ...] = ()  # [K] of time series; else none
     base: str = ""  # numeric column that is taken from the transformed target; empty: none
     naive: Mapping[str, Floats] = field(default_factory=dict)  # forecast without a model -> [K, N] of training rows
+    hidden: tuple[Booleans, ...] = ()  # [K] rows of `Timeline.known` that each fold may not see
     valid_origins: tuple[Integers, ...] = ()  # [K] of time series: of the rows that each fold scores; else none
 
 

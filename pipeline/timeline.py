@@ -1,7 +1,7 @@
 """The frozen values of time series: when a row is, of which series, and what had become known of a series by when.
 
-Axis letters: R rows, P known rows, C columns of what is known, G series. A step is a whole number: the place of an
-instant on an even grid that is shared by all series, so that lags count time and not rows.
+Axis letters: R rows, P known rows, C columns of what is known, E columns of levels, G series. A step is a whole number:
+the place of an instant on an even grid that is shared by all series, so that lags count time and not rows.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Known:
     step: Integers  # [P]
     columns: tuple[str, ...]  # [C] the target first, then what is known of the past only
     values: Floats  # [P, C] NaN where nothing is known
+    level_names: tuple[str, ...] = ()  # [E] columns of levels known ahead, which rows that are forecast have too
+    levels: Codes | None = None  # [P, E] codes of the dataset's categories, -1 where missing; None: E is 0
 
     @property
     def moments(self) -> Moments:

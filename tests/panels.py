@@ -24,7 +24,8 @@ def panel(names=("a", "b"), *, days=70, ahead=7, metric="mae", **time):
     stamps = pd.Timestamp("2024-01-01") + pd.to_timedelta(day, unit="D")
     frame = pd.DataFrame({
         "Id": [f"r{row}" for row in range(len(day))], "date": stamps.strftime("%Y-%m-%d"),
-        "shop": np.array(names, dtype=object)[place], "promo": day % 2, "y": 100.0 * (place + 1) + day + 5 * (day % 7 == 6),
+        "shop": np.array(names, dtype=object)[place], "promo": day % 2,
+        "y": 100.0 * (place + 1) + day + 5 * (day % 7 == 6),
     })  # fmt: skip
     is_test = day % 14 >= 8 if time.get("layout") == "interleaved" else day >= days - ahead
     train, test = frame[~is_test], frame[is_test].drop(columns="y")
@@ -37,14 +38,14 @@ def panel(names=("a", "b"), *, days=70, ahead=7, metric="mae", **time):
 def untrained(dataset, *, metric="mae", off=2.0, folds=2):
     """The design of a dataset, and fits whose predictions are all so much too high, of single rows where `off` is."""
     design = preprocess(
-        dataset, preprocess=Preprocess(), target=Target(), folds=FoldSettings(count=folds), metric=metric
+        dataset, preprocess=Preprocess(max_levels=100), target=Target(), folds=FoldSettings(count=folds), metric=metric
     )
     K, scored = design.folds.count, design.folds.scored_rows
     predictions = np.tile(design.target + off, (K, 1))
+    curve = Curve(np.array([np.nan]), np.array([float(np.mean(off))]), 0, "finished")
     fits = Fits(
         name="mlp", jobs=tuple(Job(0, fold, 0) for fold in range(K)), weights={}, network=CUSTOM,
-        curves=tuple(Curve(np.array([np.nan]), np.array([off if np.isscalar(off) else 1.0]), 0, "finished") for _ in range(K)),
-        metric=metric, fold_predictions=predictions, seed_oof=predictions[:1, scored],
+        curves=(curve,) * K, metric=metric, fold_predictions=predictions, seed_oof=predictions[:1, scored],
         test_predictions=np.zeros(len(dataset.test)), seconds=1.0, compute=Compute("cpu", 1, "fp32"), notices=(),
     )  # fmt: skip
     return design, fits

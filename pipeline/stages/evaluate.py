@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.stages.window_baseline import WINDOW, window_forecasts
 from pipeline.tables import FoldScore, ModelScore, Scores
 from pipeline.tabular.baselines import BASELINES
 from pipeline.tabular.features import matrix_for, rows_of
@@ -24,7 +25,7 @@ def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Sc
     scored as forecasts too.
     """
     K, scored = design.folds.count, design.folds.scored_rows
-    predictions = {fits.name: (fits.fold_predictions, fits.seconds)} | _baselines(design)
+    predictions = {fits.name: (fits.fold_predictions, fits.seconds)} | _baselines(design) | _in_time(dataset, design)
     scores = {name: _score_model(metric, design, by_fold, seconds) for name, (by_fold, seconds) in predictions.items()}
     oof = {name: _pooled(design, by_fold) for name, (by_fold, _) in predictions.items()}
     timeline = dataset.timeline
@@ -55,9 +56,17 @@ def _baselines(design: Design) -> dict[str, tuple[Floats, float]]:
             started = time.perf_counter()
             predictions[name][fold] = fit_and_predict(matrix, design.target, train, design.target_states[fold])
             seconds[name] += time.perf_counter() - started
-    return {name: (predictions[name], seconds[name]) for name in BASELINES} | {
-        name: (by_fold, 0.0) for name, by_fold in design.naive.items()
-    }
+    return {name: (predictions[name], seconds[name]) for name in BASELINES}
+
+
+def _in_time(dataset: Dataset, design: Design) -> dict[str, tuple[Floats, float]]:
+    """Forecasts without a model, and by ridge on the lag window; none where rows have no time."""
+    if dataset.timeline is None:
+        return {}
+    found = {name: (by_fold, 0.0) for name, by_fold in design.naive.items()}
+    started = time.perf_counter()
+    window = window_forecasts(dataset.timeline, design)
+    return found if window is None else {**found, WINDOW: (window, time.perf_counter() - started)}
 
 
 def _pooled(design: Design, by_fold: Floats) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.tables import Overlay
+from pipeline.tabular.features import encode, vocabulary_of
 from pipeline.tabular.past import (
     base_column,
     forecast_origins,
@@ -20,13 +21,16 @@ from pipeline.tabular.past import (
     without,
 )
 from pipeline.tabular.replay import replay, replayed
+from pipeline.tabular.schema import nearest
 from pipeline.tabular.splits import split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pandas as pd
+
     from pipeline.settings import FoldSettings
-    from pipeline.tables import Dataset, Floats, Folds, Integers, Notice
+    from pipeline.tables import Booleans, Codes, Dataset, Floats, Folds, Integers, Notice
     from pipeline.tabular.replay import Replay
     from pipeline.time_settings import History
     from pipeline.timeline import Moments, Timeline
@@ -46,6 +50,7 @@ class Hindsight:
     overlays: tuple[Overlay, ...] = ()  # [K] its columns counted from 0
     naive: Mapping[str, Floats] | None = None  # [K, N]
     origins: tuple[Integers, ...] = ()  # [K] of the rows that each fold scores
+    hidden: tuple[Booleans, ...] = ()  # [K] rows of what is known that each fold may not see
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -63,7 +68,8 @@ def look_back(
 
     transform: of the target, in which its history is made where that needs no fit. difference: what of the past is
     taken from it. Raises DataError for a column of the files that is named like one of the past, ConfigError where
-    nothing is made that could be taken from the target.
+    nothing is made that could be taken from the target, for a column to encode that has no levels known ahead, and for
+    holidays of nowhere.
     """
     timeline = dataset.timeline
     if timeline is None:
@@ -72,15 +78,18 @@ def look_back(
         return Hindsight(split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
     split = split_in_time(dataset, timeline, folds)
     known, origin = in_scale(timeline.known, transform), training_origins(timeline)
+    _check_encoded(options, dataset)
     columns = past_columns(timeline, known, options)
-    if taken := [name for name in columns if name in dataset.numeric]:
+    if taken := [name for name in columns if name in (*dataset.numeric, *dataset.categorical)]:
         raise DataError(f"column {taken[0]!r} is named like one that [history] makes; rename it, or [schema] drop it")
-    train = past_matrix(timeline, known, options, timeline.train, origin)
-    test = past_matrix(timeline, known, options, timeline.test, timeline.test_origin)
+    levels = levels_in(dataset.train, dataset, options.encode)
+    train = past_matrix(timeline, known, options, timeline.train, origin, levels)
+    of_test = levels_in(dataset.test, dataset, options.encode)
+    test = past_matrix(timeline, known, options, timeline.test, timeline.test_origin, of_test)
     overlays, naive = [], []
     for fold in range(split.folds.count):
         own = _origins(origin, split, fold)
-        seen = past_matrix(timeline, without(known, split.hidden[fold]), options, timeline.train, own)
+        seen = past_matrix(timeline, without(known, split.hidden[fold]), options, timeline.train, own, levels)
         overlays.append(_overlay(train, seen))
         naive.append(naive_forecasts(timeline, without(timeline.known, split.hidden[fold]), timeline.train, own))
     return Hindsight(
@@ -92,6 +101,7 @@ def look_back(
         overlays=tuple(overlays),
         naive={name: np.stack([own[name] for own in naive]) for name in naive[0]},
         origins=split.origins,
+        hidden=split.hidden,
         notices=split.notices,
     )
 
@@ -103,11 +113,30 @@ def split_in_time(dataset: Dataset, timeline: Timeline, folds: FoldSettings) -> 
     return replayed(timeline, split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
 
 
-def further_past(timeline: Timeline, options: History, transform: str, moments: Moments) -> dict[str, Sequence[Floats]]:
-    """Columns of the past for rows of a further file, each in a list of one; their origins are as those of the test."""
+def levels_in(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> Codes:
+    """Codes of a frame's rows by the dataset's categories [R, names]; below 0 where missing or unknown."""
+    return encode([frame], {}, names, vocabulary_of(dataset.train, names)).codes
+
+
+def further_past(
+    timeline: Timeline, options: History, transform: str, moments: Moments, levels: Codes
+) -> dict[str, Sequence[Floats]]:
+    """Columns of the past for rows of a further file, each in a list of one; their origins are as those of the test.
+
+    levels: of the rows, as `levels_in` gives them for the columns that are encoded.
+    """
     known = in_scale(timeline.known, transform)
-    matrix = past_matrix(timeline, known, options, moments, forecast_origins(timeline, moments))
+    matrix = past_matrix(timeline, known, options, moments, forecast_origins(timeline, moments), levels)
     return {name: [matrix[:, at]] for at, name in enumerate(past_columns(timeline, known, options))}
+
+
+def _check_encoded(options: History, dataset: Dataset) -> None:
+    for at, name in enumerate(options.encode):
+        if name in options.encode[:at]:
+            raise ConfigError(f"[history] encode lists {name!r} twice; keep one")
+        if name not in dataset.categorical:
+            remedy = nearest(name, dataset.categorical) if dataset.categorical else "there is none; take it out"
+            raise ConfigError(f"[history] encode lists {name!r}, which is no column of levels known ahead; {remedy}")
 
 
 def _origins(origin: Integers, split: Replay, fold: int) -> Integers:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.settings import Holdout
-from pipeline.stages.timing import read_times, timeline_of
+from pipeline.stages.timing import Told, read_times, timeline_of
 from pipeline.tables import Dataset, Notice
 from pipeline.tabular.cells import Levels, blank, texts_of
 from pipeline.tabular.columns import read_column
@@ -80,7 +80,8 @@ def ingest(  # noqa: PLR0913 - a section of the configuration each
     if roles.duplicates == "drop":
         train, rows, repeated = _without_repeated(train, checked.target, rows, raw.train.file)
         dropped += repeated
-    timeline, told = timeline_of(timed, raw, checked.target, rows, roles, time) if timed else (None, [])
+    seen = Told(checked.target, checked.readings)
+    timeline, told = timeline_of(timed, raw, seen, rows, roles, time) if timed else (None, [])
     all_ids = ids_of(raw.train, roles)
     layout = checked.layout or _held_layout(raw, roles, all_ids, rows)
     train_ids = all_ids[rows.train]

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from pipeline.errors import DataError
-from pipeline.stages.hindsight import further_past
+from pipeline.stages.hindsight import further_past, levels_in
 from pipeline.stages.learners import DTYPES, outputs_of
 from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
@@ -105,7 +105,9 @@ def prepare_rows(
         stamps, notices = stamp_table(table, dataset.timeline.stamped)
         if stamps.local is not None:
             frame[dataset.timeline.stamped.label] = stamps.local
-        past = further_past(dataset.timeline, history or History(), design.target_states[-1].transform, stamps.moments)
+        history = history or History()
+        levels, scale = levels_in(frame, dataset, history.encode), design.target_states[-1].transform
+        past = further_past(dataset.timeline, history, scale, stamps.moments, levels)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], {**numbers, **past}, design.categorical, design.vocabulary)

@@ -85,6 +85,7 @@ def preprocess(
         base=past.base,
         naive=past.naive or {},
         valid_origins=past.origins,
+        hidden=past.hidden,
         notices=(
             *past.notices,
             *far_out_notices(encoded, dataset, states, (*split.valid, fitted_rows[-1]), tuple(numbers), preprocess),

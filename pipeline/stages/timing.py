@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.tables import Notice
+from pipeline.tabular.cells import Levels
 from pipeline.tabular.columns import read_column
 from pipeline.tabular.knowledge import MADE, PAST, column_roles, made_of_target
 from pipeline.tabular.origins import find_layout
 from pipeline.tabular.past import forecast_origins
 from pipeline.tabular.threads import side_by_side
 from pipeline.tabular.timelines import known_of, past_numbers, stamp_tables
+from pipeline.tabular.values import as_categories
 from pipeline.timeline import ColumnRole, Moments, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.settings import Schema
-    from pipeline.tables import Booleans, Floats, Integers, RawTable, RawTables
+    from pipeline.tables import Booleans, Codes, Floats, Integers, RawTable, RawTables
+    from pipeline.tabular.columns import Reading
     from pipeline.tabular.rows import Rows
     from pipeline.tabular.timelines import Stamps
     from pipeline.tabular.values import Dates
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
     from pipeline.timeline import Stamped
 
 MOST_LEVELS = 12  # of a past-only column, each of which becomes a column of what is known
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What every row of train tells beside its moment."""
+
+    target: Floats
+    readings: Sequence[Reading]  # of the columns that rows which are forecast have too
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +81,13 @@ def read_times(raw: RawTables, roles: Schema, time: Time) -> Timed:
 
 
 def timeline_of(
-    timed: Timed, raw: RawTables, target: Floats, rows: Rows, roles: Schema, time: Time
+    timed: Timed, raw: RawTables, told: Told, rows: Rows, roles: Schema, time: Time
 ) -> tuple[Timeline, list[Notice]]:
     """The time of the rows that are left, and what was known when.
 
-    target: of every row of train. Held-out rows become known as time goes on in layout "rolling", and in no other.
+    Held-out rows become known as time goes on in layout "rolling", and in no other.
     """
-    past = _past_columns(timed, raw.train, roles)
+    target, past = told.target, _past_columns(timed, raw.train, roles)
     own_roles = {own.name: own for own in made_of_target(target, past)}
     everything = timed.tables[0].moments
     train = _taken(everything, rows.train)
@@ -89,6 +100,7 @@ def timeline_of(
     known, doubled = known_of(
         Moments(everything.series[shown], everything.step[shown]),
         {roles.target: target[shown], **{name: column[shown] for name, column in past.items()}},
+        {name: codes[shown] for name, codes in _levels(told.readings).items()},
         duplicates=time.duplicates,
         file=raw.train.file,
     )
@@ -108,8 +120,8 @@ def timeline_of(
     )
     timeline = replace(timeline, test_origin=forecast_origins(timeline, test))
     ages = test.step - timeline.test_origin
-    told = Notice(raw.train.file, f"layout {layout}: {evidence}; ages {ages.min()} to {ages.max()} steps", 0)
-    return timeline, [told, *_role_notices(timeline), *timed.notices, *doubled, *_unused(timed, past)]
+    line = Notice(raw.train.file, f"layout {layout}: {evidence}; ages {ages.min()} to {ages.max()} steps", 0)
+    return timeline, [line, *_role_notices(timeline), *timed.notices, *doubled, *_unused(timed, past)]
 
 
 def _layout(train: Moments, test: Moments, time: Time, *, has_test: bool) -> tuple[str, str]:
@@ -126,6 +138,16 @@ def _past_columns(timed: Timed, train: RawTable, roles: Schema) -> dict[str, Flo
         for name, values in reading.tables[0].items():
             past |= past_numbers(name, values, MOST_LEVELS)
     return past
+
+
+def _levels(readings: Sequence[Reading]) -> dict[str, Codes]:
+    """Codes of every row of train in each column of levels, of the categories that the dataset has."""
+    found = {}
+    for reading in readings:
+        parts = [values.get(reading.column.name) for values in reading.tables]
+        if levels := [part for part in parts if isinstance(part, Levels)]:
+            found[reading.column.name] = as_categories(levels)[0].codes.astype(np.int32)
+    return found
 
 
 def _role_notices(timeline: Timeline) -> list[Notice]:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.tabular.clocks import to_local
 from pipeline.tabular.history import features_of, history, naive
+from pipeline.tabular.level_means import level_mean
 from pipeline.tabular.origins import block_origins, drawn_ages, rolling_ages
+from pipeline.tabular.public_holidays import COLUMNS, holiday_columns
+from pipeline.tabular.timelines import STEPS
 from pipeline.timeline import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.tables import Booleans, Floats, Integers
+    from pipeline.tables import Booleans, Codes, Floats, Integers
     from pipeline.time_settings import History
     from pipeline.timeline import Known, Timeline
 
@@ -41,7 +45,8 @@ def without(known: Known, hidden: Booleans) -> Known:
     if not hidden.any():
         return known
     kept = ~hidden
-    return replace(known, series=known.series[kept], step=known.step[kept], values=known.values[kept])
+    levels = None if known.levels is None else known.levels[kept]
+    return replace(known, series=known.series[kept], step=known.step[kept], values=known.values[kept], levels=levels)
 
 
 def forecast_origins(timeline: Timeline, moments: Moments) -> Integers:
@@ -72,7 +77,14 @@ def past_columns(timeline: Timeline, known: Known, options: History) -> tuple[st
     for period in timeline.clock.seasons:
         pairs = range(1, min(options.fourier, period // 2) + 1)
         names += [f"{wave} {pair} of season {period}" for pair in pairs for wave in ("sine", "cosine")]
+    names += encoded_columns(known, options)
+    names += COLUMNS if options.holidays else ()
     return tuple(names)
+
+
+def encoded_columns(known: Known, options: History) -> tuple[str, ...]:
+    """Names of the columns that pool all series: they are made of the rows of one level."""
+    return tuple(f"{known.columns[0]}, mean at {name}" for name in options.encode)
 
 
 def base_column(timeline: Timeline, known: Known, options: History, difference: str, transform: str) -> str:
@@ -101,8 +113,19 @@ def base_column(timeline: Timeline, known: Known, options: History, difference: 
     return (max if difference == "phase_mean" else min)(found, key=lambda feature: feature.span).name
 
 
-def past_matrix(timeline: Timeline, known: Known, options: History, moments: Moments, origin: Integers) -> Floats:
-    """What was known of each row at its origin [R, columns], NaN where nothing was."""
+def past_matrix(
+    timeline: Timeline,
+    known: Known,
+    options: History,
+    moments: Moments,
+    origin: Integers,
+    levels: Codes | None = None,
+) -> Floats:
+    """What was known of each row at its origin [R, columns], NaN where nothing was.
+
+    levels: the rows' codes in each column that is encoded [R, columns of levels]; below 0 where unknown.
+    Raises ConfigError for holidays where the clock has no dates.
+    """
     made = [history(known, features_of(options, timeline.clock, known.columns), moments, origin)]
     if options.age:
         made.append(np.log1p((moments.step - origin).astype(np.float64))[:, None])
@@ -110,7 +133,20 @@ def past_matrix(timeline: Timeline, known: Known, options: History, moments: Mom
         angle = 2 * np.pi * (moments.step % period) / period
         pairs = range(1, min(options.fourier, period // 2) + 1)
         made += [np.stack([np.sin(pair * angle), np.cos(pair * angle)], axis=1) for pair in pairs]
+    for at, name in enumerate(options.encode):
+        assert levels is not None, "rows have the levels that are encoded"
+        made.append(level_mean(known, name, levels[:, at], origin)[:, None])
+    if options.holidays:
+        made.append(_holidays(timeline, options.holidays, moments))
     return np.concatenate(made, axis=1)
+
+
+def _holidays(timeline: Timeline, place: str, moments: Moments) -> Floats:
+    if timeline.clock.freq == STEPS:
+        raise ConfigError(
+            f'history.holidays = "{place}" needs dates, but [time] column counts steps; write it as dates, or set ""'
+        )
+    return holiday_columns(to_local(moments.step, timeline.clock), place)
 
 
 def naive_forecasts(timeline: Timeline, known: Known, moments: Moments, origin: Integers) -> dict[str, Floats]:
@@ -120,11 +156,11 @@ def naive_forecasts(timeline: Timeline, known: Known, moments: Moments, origin: 
     """
     found = {"last value": naive(known, moments, origin, 0)}
     found |= {f"seasonal naive {period}": naive(known, moments, origin, period) for period in timeline.clock.seasons}
-    mean = _mean_by(known, origin)
+    mean = mean_so_far(known, origin)
     return {name: np.where(np.isfinite(own), own, mean) for name, own in found.items()}
 
 
-def _mean_by(known: Known, origin: Integers) -> Floats:
+def mean_so_far(known: Known, origin: Integers) -> Floats:
     """The mean target of all series up to each origin."""
     order = np.argsort(known.step, kind="stable")
     target = known.values[order, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,19 +89,29 @@ def stamp_table(table: RawTable, stamped: Stamped) -> tuple[Stamps, list[Notice]
 
 
 def known_of(
-    moments: Moments, columns: Mapping[str, Floats], *, duplicates: str, file: str
+    moments: Moments,
+    columns: Mapping[str, Floats],
+    levels: Mapping[str, Codes] | None = None,
+    *,
+    duplicates: str,
+    file: str,
 ) -> tuple[Known, list[Notice]]:
     """One row for each series and step, by the policy for duplicates; NaN where no row of it has a number.
 
-    Raises DataError for the policy "error".
+    levels: codes of each column of levels, of which the first row of a step counts. Raises DataError for the policy
+    "error".
     """
     order = np.lexsort((moments.step, moments.series))  # stable: rows of one step stay in the order of the file
     series, step = moments.series[order], moments.step[order]
     is_first = np.append(True, (np.diff(series) != 0) | (np.diff(step) != 0))
     values = np.stack([column[order] for column in columns.values()], axis=1)
+    known = Known(series, step, tuple(columns), values)
+    if levels:
+        codes = np.stack([column[order] for column in levels.values()], axis=1)
+        known = replace(known, level_names=tuple(levels), levels=codes)
     doubled = int((~is_first).sum())
     if not doubled:
-        return Known(series, step, tuple(columns), values), []
+        return known, []
     if duplicates == "error":
         raise DataError(
             f"{file}: {doubled} rows have the series and step of an earlier one; correct them, or say what they mean: "
@@ -109,7 +119,9 @@ def known_of(
         )
     starts = np.flatnonzero(is_first)
     text = f"rows of a series and step that an earlier one has; known of them: the {duplicates} (see [time] duplicates)"
-    known = Known(series[starts], step[starts], tuple(columns), _combined(values, starts, duplicates))
+    combined = _combined(values, starts, duplicates)
+    codes = None if known.levels is None else known.levels[starts]
+    known = replace(known, series=series[starts], step=step[starts], values=combined, levels=codes)
     return known, [Notice(file, text, doubled)]
 
 

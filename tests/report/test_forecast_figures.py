@@ -11,8 +11,10 @@ from panels import facts_of, panel
 from pipeline.forecast_facts import Backtest, ErrorGroup
 from pipeline.report.forecast_figures import draw_forecasts
 from pipeline.report.page import render_report
+from pipeline.report.text import clean
 
 BUDGET = 5_000_000
+TIMES = "datetime64[us]"
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "\"' onload=alert(1) x='",
@@ -97,8 +99,8 @@ def test_a_hostile_series_is_only_ever_text(name):
     """The page has the same tags and attributes as with harmless names, and the name in its table."""
     harmless = Skeleton(page_of(facts_of(panel(("a", "b")))[0]))
     hostile = Skeleton(page_of(facts_of(panel((name, name + "2")))[0]))
-    assert [tag for tag in hostile.tags if tag[0] != "use"] == [tag for tag in harmless.tags if tag[0] != "use"]
-    assert "alert(1)" in hostile.text if "alert" in name else True
+    assert hostile.tags == harmless.tags
+    assert clean(name)[:10] in hostile.text
 
 
 def test_a_series_without_season_is_drawn():
@@ -159,9 +161,9 @@ def test_groups_of_one_are_no_picture(facts):
         stretch([1.0, 2.0, 3.0], [-1e300, np.inf, np.nan]),
         stretch([1e300, -1e300]),
         stretch([np.nan] * 3, [1.0, 2.0, 3.0]),
-        stretch([1.0, 2.0], when=np.array(["0001-01-01", "9999-12-31"], dtype="datetime64[us]")),
-        stretch([1.0, 2.0], when=np.array(["-0300-01-01", "2000-01-01"], dtype="datetime64[us]")),
-        stretch([1.0, 2.0, 3.0], origin=0, when=np.array(["2024-03-31T01", "2024-03-31T03", "2024-03-31T04"], dtype="datetime64[us]")),
+        stretch([1.0, 2.0], when=np.array(["0001-01-01", "9999-12-31"], TIMES)),
+        stretch([1.0, 2.0], when=np.array(["-0300-01-01", "2000-01-01"], TIMES)),
+        stretch([1.0, 2.0, 3.0], origin=0, when=np.array(["2024-03-31T01", "2024-03-31T03", "2024-03-31T04"], TIMES)),
     ],
 )  # fmt: skip
 def test_any_stretch_can_be_drawn(facts, one):

@@ -5,20 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import design_of, generated_dataset
+from builders import generated_dataset
 from panels import facts_of, panel, untrained
 
 from pipeline.forecast_facts import ForecastScores
 from pipeline.outputs import metrics_json
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.forecasts import MOST_BEFORE, MOST_STEPS, backtests, say_mase, say_skill
-from pipeline.tables import ModelScore
+from pipeline.stages.forecasts import MOST_BEFORE, MOST_STEPS, backtests, forecast_facts, say_mase, say_skill
 from pipeline.words import describe
 
 SCORES = ForecastScores(
     naive="seasonal naive 7", season=7, repeats="repeating last week", skill={"mlp": 0.12, "seasonal naive 7": 0.0},
     mase={"mlp": 0.8}, mase_rows=10, by_age=(), phase="", by_phase=(), by_weekday=(), by_series=(), further_series=0,
 )  # fmt: skip
+NO_SKILL = "There is no skill over repeating last week (seasonal naive 7): one of the two errors is 0 or no number."
 
 
 # --- sentences
@@ -30,8 +30,8 @@ SCORES = ForecastScores(
         (0.12, "rmse is 12 % below repeating last week (seasonal naive 7): skill 0.120."),
         (-0.034, "rmse is 3.4 % above repeating last week (seasonal naive 7): skill -0.034."),
         (0.004, "rmse is level with repeating last week (seasonal naive 7): skill 0.004."),
-        (np.nan, "There is no skill over repeating last week (seasonal naive 7): one of the two errors is 0 or no number."),
-        (-np.inf, "There is no skill over repeating last week (seasonal naive 7): one of the two errors is 0 or no number."),
+        (np.nan, NO_SKILL),
+        (-np.inf, NO_SKILL),
     ],
 )  # fmt: skip
 def test_skill_is_said_in_percent_of_the_error(skill, said):
@@ -68,7 +68,7 @@ def test_mase_says_its_unit_and_what_it_leaves_out():
 
 
 def test_a_panels_scores_are_those_of_its_arithmetic():
-    """y climbs 1 a day, so last week's is 7 too low; every prediction is 2 too high: skill 1 - 2 / 7, MASE 2 / 7."""
+    """It climbs 1 a day, so last week's is 7 too low; every prediction is 2 too high: skill 1 - 2 / 7, MASE 2 / 7."""
     facts, scores = facts_of(panel())
     found = scores.forecast
     assert (found.naive, found.season) == ("seasonal naive 7", 7)
@@ -119,29 +119,17 @@ def test_every_layout_and_every_metric_has_facts(layout):
         assert np.allclose(ours, 2.0)
 
 
-def test_a_table_without_time_has_no_forecasts(values_of_a_table):
-    """Neither scores nor facts nor a section of metrics.json."""
-    dataset, scores = values_of_a_table
+def test_a_table_without_time_has_no_forecasts():
+    """Neither scores nor facts, nor a section of metrics.json or words of a line."""
+    dataset = generated_dataset()
+    design, fits = untrained(dataset, metric="rmse")
+    scores = evaluate(dataset, design, fits, metric="rmse")
     assert scores.forecast is None
-    document = json.loads(metrics_json(scores, None, competition="c"))
-    assert list(document) == [
+    assert forecast_facts(dataset, design, fits, scores) is None
+    assert list(json.loads(metrics_json(scores, None, competition="c"))) == [
         "competition", "metric", "models", "baselines", "seeds", "validation_looks", "unscored_rows", "submission",
     ]  # fmt: skip
-    assert "skill" not in describe(scores)
-
-
-@pytest.fixture
-def values_of_a_table():
-    """A plain table, scored."""
-    dataset = generated_dataset()
-    design = design_of(dataset)
-    _, fits = untrained(panel())
-    K, N = design.folds.count, len(design.target)
-    jobs = tuple(replace(fits.jobs[0], fold=fold) for fold in range(K))
-    own = replace(
-        fits, jobs=jobs, curves=fits.curves[:1] * K, fold_predictions=np.zeros((K, N)), seed_oof=np.zeros((1, N))
-    )
-    return dataset, evaluate(dataset, design, own, metric="rmse")
+    assert describe(scores).endswith(")")
 
 
 # --- files and lines
@@ -171,7 +159,6 @@ def test_the_line_of_the_stage_ends_with_skill_and_mase():
     assert describe(scores).endswith("); skill over seasonal naive 7 0.71; MASE 0.29")
     nothing = replace(scores.forecast, skill={}, mase={"mlp": np.nan})
     assert describe(replace(scores, forecast=nothing)) == describe(replace(scores, forecast=None))
-    assert isinstance(scores.models["mlp"], ModelScore)
 
 
 # --- stretches
@@ -186,6 +173,13 @@ def test_a_stretch_is_what_the_last_fold_scores_with_as_much_before_it():
     assert (one.predicted[7:] - one.actual[7:]).tolist() == [2.0] * 7
     assert (one.actual[7:] - one.naive[7:]).tolist() == [7.0] * 7
     assert one.actual.tolist() == [100.0 + day + 5 * (day % 7 == 6) for day in range(49, 63)]
+
+
+def test_of_several_blocks_the_last_one_is_shown():
+    """Six days of every 14 are the test's, and a fold scores six before some of them."""
+    [one, _] = facts_of(panel(layout="interleaved"))[0].forecasts.backtests
+    assert one.length == np.isfinite(one.predicted).sum() == 6
+    assert one.origin == np.flatnonzero(np.isfinite(one.predicted))[0] - 1
 
 
 def test_the_series_shown_are_the_largest_the_worst_and_the_median():

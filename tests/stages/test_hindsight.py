@@ -9,7 +9,7 @@ from builders import csv_of, raw_tables, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.settings import FoldSettings, Holdout, Preprocess, Schema, Target
 from pipeline.stages.hindsight import look_back
 from pipeline.stages.ingest import ingest

@@ -200,8 +200,8 @@ def test_a_fold_that_knows_what_it_scores_is_found(monkeypatch):
 
 
 def test_a_fit_on_all_rows_is_information_and_no_leak():
-    """By design, with the line that is otherwise."""
-    check = fitted_state(HONEST, settings(preparation=Preprocess(fit_on="all")), 1)
+    """By design, with the line that is otherwise; with [time] it is refused before."""
+    check = fitted_state(generated_dataset(90, 20), settings(preparation=Preprocess(fit_on="all")), 1)
     [finding] = check.findings
     assert finding.severity == "note"
     assert finding.evidence.startswith('[preprocess] fit_on = "all" fits features on scored and test rows too, by ')
@@ -295,6 +295,21 @@ def test_long_tables_are_looked_at_in_part_by_whole_series(monkeypatch):
     assert found(looks) == []
     assert looks.note == "looked at 2 of 5 series, 1,728 of 4,320 rows"
     assert words(looks)[-1] == f"poisoned: no leak by these checks; {looks.note}"
+
+
+def test_fewer_rows_keep_their_ids_their_time_and_what_is_known_of_them(monkeypatch):
+    """The first and the last of five series: each row's own target is what is known of it."""
+    monkeypatch.setattr(leak_checks, "MOST_ROWS", 2_000)
+    whole = read(*hours(tuple("abcde")))
+    part, _ = leak_checks._sampled(whole)
+    own, known = part.timeline.train, part.timeline.known
+    rows = zip(known.series, known.step, known.values[:, 0], strict=True)
+    of = {(series, step): value for series, step, value in rows}
+    assert len(of) == len(known.step) == len(part.target)
+    assert [of[pair] for pair in zip(own.series, own.step, strict=True)] == part.target.tolist()
+    assert {str(name)[0] for name in part.train_ids} == {str(name)[0] for name in part.test_ids} == {"a", "e"}
+    assert len(part.train) == len(part.target)
+    assert len(part.test) == len(part.timeline.test_origin) == 2 * TEST
 
 
 def test_one_series_is_looked_at_whole_however_long(monkeypatch):

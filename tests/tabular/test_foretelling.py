@@ -97,6 +97,7 @@ def smooth(seed=0):
 
 
 STEP = np.tile(np.arange(STEPS), (2, 1))
+ALIKE = np.tile(noise()[:, :SEASON], STEPS // SEASON)
 RARE = np.repeat(np.random.default_rng(4).normal(50, 10, (2, STEPS // 50)), 50, axis=1)
 
 
@@ -112,13 +113,14 @@ RARE = np.repeat(np.random.default_rng(4).normal(50, 10, (2, STEPS // 50)), 50, 
         (smooth(), shifted(smooth(), 1) * 2),
         (smooth(), shifted(smooth(), 3)),
         (RARE, shifted(RARE, 24)),
-        (noise(), noise() + 4.5 * noise(seed=9) / 10 * 10),
+        (ALIKE, shifted(ALIKE, SEASON)),
+        (noise(), noise() + 0.5 * noise(seed=9)),
         (np.where(STEP == 100, 1e9, noise()), np.where(STEP == 100, 1e9, noise(seed=5))),
     ],
     ids=[
         *("constant", "zeros beside rare ones", "both constant", "steps", "a calendar", "a trend beside steps"),
-        *("a smooth target's lag", "its lag of 3", "a lag of a target that rarely moves", "a noisy covariate"),
-        "one outlier that both have",
+        *("a smooth target's lag", "its lag of 3", "a lag of a target that rarely moves", "a target that repeats"),
+        *("a noisy covariate", "one outlier that both have"),
     ],
 )
 def test_what_only_looks_like_it_is_silent(targets, column):

@@ -1,0 +1,45 @@
+"""What every forecast has to beat that costs next to nothing: ridge regression on the lag window, fold by fold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.tabular.past import ELEMENTWISE, in_scale, mean_so_far, training_origins, without
+from pipeline.tabular.replay import AHEAD
+from pipeline.tabular.targets import BACKWARD
+from pipeline.tabular.window_ridge import fit_window_ridge, ridge_forecasts, window_length
+
+if TYPE_CHECKING:
+    from pipeline.tables import Design, Floats
+    from pipeline.timeline import Timeline
+
+WINDOW = "ridge window"
+
+
+def window_forecasts(timeline: Timeline, design: Design) -> Floats | None:
+    """Forecasts of all training rows by each fold [K, N]; None where the series are too short for a window.
+
+    Fitted as networks are: on what a fold may see, and in layouts that train on the past alone, up to where it trains.
+    """
+    transform = design.target_states[-1].transform
+    known, origin = in_scale(timeline.known, transform), training_origins(timeline)
+    horizon = int((timeline.test.step - timeline.test_origin).max())
+    forecasts = np.full((design.folds.count, len(design.target)), np.nan)
+    for fold, (train, valid) in enumerate(zip(design.folds.train, design.folds.valid, strict=True)):
+        is_ahead = timeline.layout in AHEAD or timeline.only_past
+        until = timeline.train.step[train].max() if is_ahead else known.step.max()
+        learned = without(known, design.hidden[fold] | (known.step > until))
+        length = window_length(timeline.clock.seasons, learned)
+        model = fit_window_ridge(learned, length=length, horizon=horizon)
+        if model is None:
+            return None
+        own = origin.copy()
+        own[valid] = design.valid_origins[fold]
+        seen = without(known, design.hidden[fold])
+        found = ridge_forecasts(model, seen, timeline.train, own)
+        found = BACKWARD[transform](found) if transform in ELEMENTWISE else found
+        mean = mean_so_far(without(timeline.known, design.hidden[fold]), own)
+        forecasts[fold] = np.where(np.isfinite(found), found, mean)
+    return forecasts

@@ -1,0 +1,55 @@
+"""Ridge on the lag window beside every model in time: fitted where networks train, blind for what a fold scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from panels import panel, untrained
+
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.window_baseline import WINDOW, window_forecasts
+
+LAYOUTS = ["future", "interleaved", "rolling"]
+
+
+def with_targets(dataset, hidden, value):
+    """The dataset with another target wherever what is known is hidden."""
+    known = dataset.timeline.known
+    values = known.values.copy()
+    values[hidden, 0] = value
+    return replace(dataset, timeline=replace(dataset.timeline, known=replace(known, values=values)))
+
+
+def test_it_stands_beside_the_model_where_series_are_long_enough():
+    """Ten weeks of days are; nine days, of which the first fold learns from three, are not."""
+    long, short = panel(days=70), panel(days=12, ahead=3)
+    for dataset, is_there in ((long, True), (short, False)):
+        design, fits = untrained(dataset)
+        assert (WINDOW in evaluate(dataset, design, fits, metric="mae").baselines) == is_there
+
+
+def test_it_forecasts_a_season_that_repeats():
+    """Ten weeks that climb by 1 a day, and by 5 more on Sundays: within 2 on average, where the last value is 3 off."""
+    dataset = panel(days=140)
+    design, fits = untrained(dataset)
+    scores = evaluate(dataset, design, fits, metric="mae")
+    assert scores.baselines[WINDOW].oof["mae"] < 2 < scores.baselines["last value"].oof["mae"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_a_fold_scores_changes_nothing_of_its_forecasts(layout):
+    """Targets that the fold may not see, and with truth that comes in those after its training rows, gone wild."""
+    dataset = panel(days=112, layout=layout)
+    design, _ = untrained(dataset)
+    clean = window_forecasts(dataset.timeline, design)
+    for fold, valid in enumerate(design.folds.valid):
+        known, train = dataset.timeline.known, design.folds.train[fold]
+        hidden = design.hidden[fold]
+        seen = np.arange(len(design.target))
+        if layout == "rolling":
+            hidden = known.step > dataset.timeline.train.step[train].max()
+            seen = train  # rows that the fold scores see the truth of those before them
+        other = window_forecasts(with_targets(dataset, hidden, 1e9).timeline, design)
+        assert hidden.any()
+        np.testing.assert_array_equal(other[fold][seen], clean[fold][seen])
+        assert np.isfinite(clean[fold][valid]).all()

@@ -69,7 +69,8 @@ def fitted_state(dataset: Dataset, settings: Settings, most_folds: int) -> Check
     for fold in chosen:
         scored = clean.folds.valid[fold]
         attacked = settings.design(_poisoned(dataset, scored, hidden[fold]))
-        numbers.append(_Change(len(scored), *_numbers_changed(clean, attacked, fold, dataset.timeline)))
+        of_past = _past_of_scored(clean, dataset.timeline, settings.history)
+        numbers.append(_Change(len(scored), *_numbers_changed(clean, attacked, fold, of_past)))
         states.append(_Change(len(scored), *_fitted_changed(clean, attacked, fold)))
         is_fitted = clean.target_states[fold] != attacked.target_states[fold]
         targets.append(_Change(len(scored), ("the target",) * is_fitted, clean.folds.train[fold][:0]))
@@ -161,17 +162,22 @@ def _poisoned(dataset: Dataset, rows: Integers, known_rows: Booleans) -> Dataset
     return replace(dataset, train=frame, target=target, timeline=timeline)
 
 
-def _numbers_changed(
-    clean: Design, attacked: Design, fold: int, timeline: Timeline | None
-) -> tuple[tuple[str, ...], Integers]:
-    """Columns and rows that changed before anything was fitted: of rows trained on, and the past of those scored.
+def _past_of_scored(clean: Design, timeline: Timeline | None, options: History) -> tuple[str, ...]:
+    """Columns of scored rows that do not follow from what was poisoned in the row itself: but for encoded levels, all.
 
-    Rolling forecasts see the truth of earlier scored rows by design.
+    None where forecasts roll: they see the truth of earlier scored rows by design.
     """
-    past = len(clean.overlays[fold].columns) if clean.overlays else 0
-    parts = [(clean.folds.train[fold], clean.numeric)]
-    if timeline is not None and timeline.layout != "rolling":
-        parts.append((clean.folds.valid[fold], clean.numeric[len(clean.numeric) - past :]))
+    if timeline is None or timeline.layout == "rolling" or not clean.overlays:
+        return ()
+    past = clean.numeric[len(clean.numeric) - len(clean.overlays[0].columns) :]
+    return tuple(name for name in past if name not in encoded_columns(timeline.known, options))
+
+
+def _numbers_changed(
+    clean: Design, attacked: Design, fold: int, of_past: tuple[str, ...]
+) -> tuple[tuple[str, ...], Integers]:
+    """Columns and rows that changed before anything was fitted: of rows trained on, and the past of those scored."""
+    parts = [(clean.folds.train[fold], clean.numeric), (clean.folds.valid[fold], of_past)]
     names: dict[str, None] = {}
     changed = []
     for rows, made in parts:

@@ -16,6 +16,7 @@ from pipeline.stages.preprocess import transform_of
 from pipeline.tabular.findings import Check, drawn_rows, spread
 from pipeline.tabular.foretelling import foretelling, shifts_of
 from pipeline.tabular.knowledge import AHEAD
+from pipeline.tabular.past import without
 from pipeline.timeline import Moments
 
 if TYPE_CHECKING:
@@ -140,5 +141,5 @@ def _of_series(timeline: Timeline, train: Booleans, test: Booleans, chosen: Inte
         train=Moments(timeline.train.series[train], timeline.train.step[train]),
         test=Moments(timeline.test.series[test], timeline.test.step[test]),
         test_origin=timeline.test_origin[test],
-        known=replace(known, series=known.series[seen], step=known.step[seen], values=known.values[seen]),
+        known=without(known, ~seen),
     )

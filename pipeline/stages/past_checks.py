@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.stages.hindsight import levels_in
 from pipeline.tabular.clocks import to_local
 from pipeline.tabular.findings import SAMPLE_SEED, Check, Finding, drop_line
 from pipeline.tabular.history import features_of
-from pipeline.tabular.past import in_scale, past_columns, past_matrix, training_origins, without
+from pipeline.tabular.past import encoded_columns, in_scale, past_columns, past_matrix, training_origins, without
 from pipeline.tabular.timelines import STEPS
-from pipeline.timeline import Known, Moments
+from pipeline.timeline import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipeline.tables import Booleans, Dataset, Floats, Integers, Texts
+    from pipeline.tables import Booleans, Codes, Dataset, Floats, Integers, Texts
     from pipeline.time_settings import History
-    from pipeline.timeline import Timeline
+    from pipeline.timeline import Known, Timeline
 
 POISONS = ("made NaN", "made 1e9", "shuffled", "deleted")
 HUGE = 1e9
@@ -44,6 +45,7 @@ class Past:
     moments: Moments  # [R] train above test
     origin: Integers  # [R]
     ids: Texts  # [R]
+    levels: Codes  # [R, columns that are encoded]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ class Past:
     def built(self, known: Known) -> Floats:
         """The columns [R, columns], if that had been known."""
         seen = in_scale(known, self.transform)
-        return past_matrix(self.timeline, seen, self.options, self.moments, self.origin)
+        return past_matrix(self.timeline, seen, self.options, self.moments, self.origin, self.levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ def past_of(dataset: Dataset, timeline: Timeline, options: History, transform: s
     train, test = timeline.train, timeline.test
     moments = Moments(np.append(train.series, test.series), np.append(train.step, test.step))
     origin = np.append(training_origins(timeline), timeline.test_origin)
-    return Past(timeline, options, transform, moments, origin, np.append(dataset.train_ids, dataset.test_ids))
+    ids = np.append(dataset.train_ids, dataset.test_ids)
+    levels = np.concatenate([levels_in(frame, dataset, options.encode) for frame in (dataset.train, dataset.test)])
+    return Past(timeline, options, transform, moments, origin, ids, levels)
 
 
 def poisoned(known: Known, where: Booleans, poison: str) -> Known:
@@ -79,7 +83,7 @@ def poisoned(known: Known, where: Booleans, poison: str) -> Known:
         values[where] = np.random.default_rng(SAMPLE_SEED).permutation(values[where])
     else:
         values[where] = {"made NaN": np.nan, "made 1e9": HUGE}[poison]
-    return Known(known.series, known.step, known.columns, values)
+    return replace(known, values=values)
 
 
 def past_checks(past: Past, origins: Integers) -> tuple[Check, ...]:
@@ -121,7 +125,7 @@ def _impulses(past: Past, clean: Floats, cutoffs: Sequence[int]) -> Check:
         at = np.flatnonzero(known.step == step)
         values = known.values.copy()
         values[at[nth * len(at) // len(cutoffs)]] = peak
-        found = past.built(Known(known.series, known.step, known.columns, values))
+        found = past.built(replace(known, values=values))
         differs = differing(found, clean)
         moved += int(differs.any(axis=1).sum())
         how = f"one value on {instant(past.timeline, step)} made {peak:.3g} changes"
@@ -140,8 +144,10 @@ def _other_series(past: Past, clean: Floats) -> Check:
         return Check(what, "there is one series", ())
     longest = int(counts.argmax())
     others, name = past.moments.series != longest, past.timeline.stamped.names[longest]
+    # encodings pool series, as [history] encode says
+    own = others[:, None] & ~np.isin(past.names, encoded_columns(known, past.options))
     changes = [
-        _Change(f"series {name!r} {poison} changes", differing(past.built(attacked), clean) & others[:, None])
+        _Change(f"series {name!r} {poison} changes", differing(past.built(attacked), clean) & own)
         for poison in POISONS
         if len((attacked := poisoned(known, known.series == longest, poison)).step)
     ]

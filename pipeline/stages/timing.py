@@ -142,7 +142,7 @@ def _past_columns(timed: Timed, train: RawTable, roles: Schema) -> dict[str, Flo
 
 def _levels(readings: Sequence[Reading]) -> dict[str, Codes]:
     """Codes of every row of train in each column of levels, of the categories that the dataset has."""
-    found = {}
+    found: dict[str, Codes] = {}
     for reading in readings:
         parts = [values.get(reading.column.name) for values in reading.tables]
         if levels := [part for part in parts if isinstance(part, Levels)]:

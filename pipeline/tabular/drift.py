@@ -210,6 +210,8 @@ def shifted_columns(dataset: Dataset, shifts: Sequence[Shift]) -> list[Finding]:
     findings = []
     for shift in shifts[:MOST_SHOWN]:
         name = shift.column
+        if dataset.timeline is not None and name == dataset.timeline.stamped.label:
+            continue  # that time goes on is no drift, and folds replay it
         if name in dataset.dates and (finding := _beyond(name, dataset.train[name], dataset.test[name])):
             findings.append(finding)
             continue
@@ -235,12 +237,14 @@ def _beyond(name: str, train: pd.Series, test: pd.Series) -> Finding | None:
         f"test lies {side} train in {name!r} ({sides[side]:.0%} of its rows): random folds score rows between those "
         f"they learned from, and flatter"
     )
-    remedy = f"sort train by {name!r} and score stretches of time: [folds] shuffle = false"
+    remedy = f'let folds replay it: [time] column = "{name}"; or sort train by it: [folds] shuffle = false'
     return Finding("test lies beyond train", (name,), text, remedy, "warning")
 
 
 def blocks(dataset: Dataset) -> list[Finding]:
-    """Dates, or ids, along which stretches of train and stretches of test take turns."""
+    """Dates, or ids, along which stretches of train and stretches of test take turns; folds in time replay them."""
+    if dataset.timeline is not None:
+        return []
     orders = {name: (numbers_of(dataset.train[name]), numbers_of(dataset.test[name])) for name in dataset.dates}
     order = order_of_ids(np.concatenate([dataset.train_ids, dataset.test_ids]))
     orders[dataset.submission_header[0]] = (order[: len(dataset.train_ids)], order[len(dataset.train_ids) :])

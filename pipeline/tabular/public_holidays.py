@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("holiday", "days to holiday", "days since holiday")
 PARTS_TOLD = 20
+PARTLY_KNOWN = "Requested Holidays are available only"  # how the package warns of years that it knows in part
 MOST_DAYS = 7  # beyond which a holiday is none that a date lies near
 
 
@@ -54,7 +55,7 @@ def _holidays(place: str, years: Integers) -> Mapping[int, list[int]]:
     found: dict[int, list[int]] = {}
     for year in years[(years >= whole.start_year) & (years <= whole.end_year)].tolist():
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # it tells so of years of which it knows some holidays only
+            warnings.filterwarnings("error", PARTLY_KNOWN, UserWarning)
             try:
                 own = holidays.country_holidays(country, subdiv=part or None, years=year)
             except UserWarning:
@@ -88,6 +89,6 @@ def _nearest(text: str, names: Mapping[str, str]) -> str:
     sought = text.casefold()
     alike = [name for name in names if name[:1] == sought[:1]]  # of two letters, the first is rarely the wrong one
     for among in (alike, names):
-        if near := difflib.get_close_matches(sought, among, n=1, cutoff=0.5):
+        if near := difflib.get_close_matches(sought, among, n=1, cutoff=0.5 if len(sought) == 2 else 0.6):
             return names[near[0]]
     return ""

@@ -120,8 +120,8 @@ def known_of(
     starts = np.flatnonzero(is_first)
     text = f"rows of a series and step that an earlier one has; known of them: the {duplicates} (see [time] duplicates)"
     combined = _combined(values, starts, duplicates)
-    codes = None if known.levels is None else known.levels[starts]
-    known = replace(known, series=series[starts], step=step[starts], values=combined, levels=codes)
+    kept = None if known.levels is None else known.levels[starts]
+    known = replace(known, series=series[starts], step=step[starts], values=combined, levels=kept)
     return known, [Notice(file, text, doubled)]
 
 

@@ -401,3 +401,146 @@ def test_naive_forecasts_come_with_every_fold():
     for row in valid[:10]:
         own = (known.series == dataset.timeline.train.series[row]) & (known.step <= origins_in(dataset, 2)[row])
         assert design.naive["last value"][2, row] == known.values[own, 0][-1]
+
+
+# --- encodings and holidays
+
+BOTH = SEASONAL.model_copy(update={"encode": ("kind", "shop"), "holidays": "DE-BY"})
+ENCODED = ("y, mean at kind", "y, mean at shop", "holiday", "days to holiday", "days since holiday")
+
+
+def of_kinds(frame):
+    """The same rows with a kind of day that all shops share; a tenth of them have none."""
+    draw = np.random.default_rng(11)
+    names = np.array(["fair", "market", "plain", ""], dtype=object)
+    return frame.assign(kind=names[draw.choice(4, len(frame), p=[0.3, 0.3, 0.3, 0.1])])
+
+
+KINDS = {layout: tuple(map(of_kinds, frames(layout, "2024-03-25"))) for layout in LAYOUTS}
+OF_KINDS = {layout: dataset_of(*KINDS[layout], layout) for layout in LAYOUTS}
+WITH_BOTH = {layout: design_of(dataset, history=BOTH) for layout, dataset in OF_KINDS.items()}
+
+
+def columns_of(design, rows, names=ENCODED):
+    return rows.numeric[:, [design.numeric.index(name) for name in names]]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_encoding_is_the_mean_of_all_earlier_rows_of_the_kind(layout):
+    """By pandas, of the file as it is: what train has of the kind on any day up to the row's origin, in any shop."""
+    (train, test), own, design = KINDS[layout], OF_KINDS[layout].timeline, WITH_BOTH[layout]
+    origin = np.concatenate([training_origins(own), own.test_origin])
+    steps = (pd.to_datetime(train["date"]) - pd.Timestamp("2024-03-25")).dt.days
+    for name in ("kind", "shop"):
+        levels = pd.concat([train[name], test[name]])
+        expected = [
+            train.loc[(train[name] == level) & (steps <= now) & (level != ""), "y"].mean()
+            for level, now in zip(levels, origin, strict=True)
+        ]
+        found = columns_of(design, design.rows, [f"y, mean at {name}"])[:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+        assert np.isfinite(found).mean() > 0.3
+
+
+def test_holidays_are_those_of_the_file():
+    """Easter of 2024 and May 1: 31 March is a Sunday, and no holiday in Bavaria beside Friday and Monday."""
+    design = WITH_BOTH["future"]
+    days = pd.concat([frame["date"] for frame in KINDS["future"]]).to_numpy()
+    found = columns_of(design, design.rows, ["holiday"])[:, 0]
+    assert set(days[found == 1]) == {"2024-03-29", "2024-04-01", "2024-05-01", "2024-05-09"}
+
+
+@pytest.mark.parametrize("metric", ["rmse", "rmsle"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_encodings_of_the_test_file_read_again_are_the_designs(layout, metric):
+    """FAULT 51: whole, and a row alone where all series have the same blocks."""
+    dataset = dataset_of(*KINDS[layout], layout, metric=metric)
+    design, test = design_of(dataset, metric=metric, history=BOTH), KINDS[layout][1]
+    N = len(design.target)
+    for part in (slice(None), *(slice(row, row + 1) for row in range(0, len(test), 9))):
+        _, rows, _ = prepare_rows(
+            dataset, design, table(csv_of(test[part]), "test.csv"), roles=ROLES, options=PREPARATION, history=BOTH
+        )
+        if part == slice(None):
+            assert_same(rows.numeric, design.rows.numeric[N:])
+        elif layout in {"future", "rolling", "interleaved"}:
+            assert_same(rows.numeric, design.rows.numeric[N:][part])
+
+
+def test_a_kind_that_nobody_knows_has_no_mean():
+    """Missing, as that of a row without one; its shop's and the holidays are there."""
+    dataset, design, test = OF_KINDS["future"], WITH_BOTH["future"], KINDS["future"][1]
+    for kind in ("parade", ""):
+        _, rows, _ = prepare_rows(
+            dataset, design, table(csv_of(test.assign(kind=kind)), "new.csv"), roles=ROLES, options=PREPARATION,
+            history=BOTH,
+        )  # fmt: skip
+        own = columns_of(design, rows)
+        assert np.isnan(own[:, 0]).all()
+        assert_same(own[:, 1:], columns_of(design, design.rows)[len(design.target) :, 1:])
+
+
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize("fold", range(3))
+@pytest.mark.parametrize("layout", ["interleaved", "random", "new_groups", "future"])
+def test_encodings_know_nothing_of_what_a_fold_scores(layout, fold, poison):
+    """FAULT 52: poisoned targets of validation rows reach neither rows of the fold nor what it fits, pooled or not."""
+    dataset, clean = OF_KINDS[layout], WITH_BOTH[layout]
+    own, valid = dataset.timeline, clean.folds.valid[fold]
+    keys = own.known.series * 1000 + own.known.step
+    where = np.isin(keys, own.train.series[valid] * 1000 + own.train.step[valid])
+    found = design_of(poisoned(dataset, where=where, trained=valid, poison=poison), history=BOTH)
+    for rows in (clean.folds.train[fold], valid):
+        assert_same(rows_of(found, fold, rows), rows_of(clean, fold, rows))
+    assert_same(found.states[fold], clean.states[fold])
+    moved = columns_of(found, view(found, 3)), columns_of(clean, view(clean, 3))
+    assert not np.array_equal(*(own[:, :2] for own in moved), equal_nan=True)
+    assert_same(moved[0][:, 2:], moved[1][:, 2:])
+
+
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_encodings_know_nothing_after_an_origin(layout, poison):
+    """FAULT 48: of rows of train and test whose origin is not after a cutoff."""
+    dataset, own = OF_KINDS[layout], OF_KINDS[layout].timeline
+    origin = np.concatenate([training_origins(own), own.test_origin])
+    clean = look_back(dataset, FoldSettings(count=3), BOTH, "none")
+    for cutoff in (13, 27, 40):
+        bad = poisoned(dataset, where=own.known.step > cutoff, trained=[], poison=poison)
+        found = look_back(bad, FoldSettings(count=3), BOTH, "none")
+        rows, expected = (np.vstack([one.train, one.test])[origin <= cutoff] for one in (found, clean))
+        assert_same(rows, expected)
+
+
+@pytest.mark.parametrize(
+    ("encode", "said"),
+    [
+        (("kin",), r"^\[history\] encode lists 'kin', which is no column of levels known ahead; did you mean 'kind'\?"),
+        (("sold",), r"lists 'sold', which is no column of levels known ahead; the file has 'shop', 'kind'$"),
+        (("promo",), "lists 'promo', which is no column of levels known ahead"),
+        (("kind", "shop", "kind"), "lists 'kind' twice; keep one"),
+    ],
+)
+def test_only_levels_known_ahead_are_encoded(encode, said):
+    """A misspelt name, one of the past only, one of numbers, one twice."""
+    with pytest.raises(ConfigError, match=said):
+        design_of(OF_KINDS["future"], history=History(encode=encode))
+
+
+def test_a_table_without_levels_has_nothing_to_encode():
+    train, test = (own[own["shop"] == "a"].drop(columns="shop") for own in frames("future"))
+    dataset = ingest(
+        raw_tables(csv_of(train), csv_of(test)), roles=ROLES, metric="rmse", time=Time(column="date", layout="future")
+    )
+    with pytest.raises(
+        ConfigError, match="'shop', which is no column of levels known ahead; there is none; take it out"
+    ):
+        design_of(dataset, history=History(encode=("shop",)))
+
+
+def test_levels_that_are_named_like_a_column_of_the_past_are_refused():
+    """A file may well tell holidays itself."""
+    dataset = dataset_of(*(own.rename(columns={"kind": "holiday"}) for own in KINDS["future"]), "future")
+    assert design_of(dataset).categorical == ("shop", "holiday")
+    with pytest.raises(DataError, match=r"^column 'holiday' is named like one that \[history\] makes"):
+        design_of(dataset, history=History(holidays="US"))

@@ -312,6 +312,23 @@ def test_fewer_rows_keep_their_ids_their_time_and_what_is_known_of_them(monkeypa
     assert len(part.test) == len(part.timeline.test_origin) == 2 * TEST
 
 
+def test_series_that_an_encoding_pools_are_no_leak(monkeypatch):
+    """It is what [history] encode says; a row of the future in it is one. In part, its levels go with the rows."""
+    train, test = (own.assign(kind=np.where(own["hour"] < 8, "night", "day")) for own in hours())
+    dataset, history = read(train, test), FEW.model_copy(update={"encode": ("kind",), "holidays": "DE"})
+    looks = looked(dataset, history=history)
+    assert found(looks) == []
+    monkeypatch.setattr(leak_checks, "MOST_ROWS", 1_000)
+    assert found(looked(dataset, history=history)) == []
+    monkeypatch.undo()
+    honest = module.level_mean
+    monkeypatch.setattr(
+        module, "level_mean", lambda known, name, levels, origin: honest(known, name, levels, origin + 1)
+    )
+    kinds = {finding.kind: finding.columns for finding in found(looked(dataset, history=history))}
+    assert kinds["know what comes after an origin"] == ("y, mean at kind",)
+
+
 def test_one_series_is_looked_at_whole_however_long(monkeypatch):
     monkeypatch.setattr(leak_checks, "MOST_ROWS", 100)
     looks = looked(read(*hours(("a",))))

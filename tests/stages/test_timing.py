@@ -230,3 +230,34 @@ def test_doubled_rows_are_known_once_and_trained_on_as_they_are():
     )
     with pytest.raises(DataError, match="1 rows have the series and step of an earlier one"):
         ingested(train, test, roles=DAYS, column="t", duplicates="error")
+
+
+# --- levels of what is known
+
+
+def test_what_is_known_has_the_levels_of_the_dataset():
+    """Codes of its categories, of each row by its day: of rows without a target and held out too, the first of two."""
+    kinds = np.array(["b", "a", "", "c"], dtype=object)[np.arange(40) * 7 % 4]
+    values = [float(at * 7 % 13) for at in range(40)]
+    train = days(values, kind=kinds, told=["x", "y"] * 20, size=values[::-1])
+    train.loc[3, "y"] = None
+    train = pd.concat([train, train[5:6].assign(kind="0", y=99.0)])[::-1]
+    dataset = ingested(
+        train, roles=DAYS, column="t", holdout=Holdout(share=0.2), horizon=3, known_future=["kind", "size"]
+    )
+    known, categories = dataset.timeline.known, dataset.train["kind"].cat.categories
+    assert known.level_names == ("kind",)
+    assert list(categories) == ["0", "a", "b", "c"]
+    found = [categories[code] if code >= 0 else "" for code in known.levels[:, 0]]
+    expected = kinds[known.step].tolist()
+    expected[5] = "0"
+    assert len(found) == len(known.step) == 40
+    assert found == expected
+
+
+def test_without_levels_known_ahead_none_are_known():
+    """Neither of numbers nor of what is known of the past only."""
+    values = [float(at * 7 % 13) for at in range(40)]
+    train, test = days(values, x=[1, 2] * 20, told=["x", "y"] * 20), days(values[:5], "2024-02-10", x=[1, 2, 1, 2, 1])
+    known = ingested(train, test.drop(columns="y"), roles=DAYS, column="t").timeline.known
+    assert (known.level_names, known.levels) == ((), None)

@@ -48,7 +48,8 @@ def asked(seed=1):
 
 def rows_of(known, keep):
     """Known rows, fewer."""
-    return replace(known, series=known.series[keep], step=known.step[keep], values=known.values[keep])
+    levels = None if known.levels is None else known.levels[keep]
+    return replace(known, series=known.series[keep], step=known.step[keep], values=known.values[keep], levels=levels)
 
 
 def some(moments, origin, chosen):
@@ -95,8 +96,11 @@ def check_later_values(build, cutoff, poison):
     assert_same_bits(changed[before], built(build)[before])
 
 
-def check_impulse(build, series, step, column):
-    """A value of 1e6 changes rows of that series whose origin is not before it; one of the target does change some."""
+def check_impulse(build, series, step, column, pool_of=lambda series: series):
+    """A value of 1e6 changes rows of that series whose origin is not before it; one of the target does change some.
+
+    pool_of: where series are pooled, a label for those that are together.
+    """
     known, (moments, origin) = sample(), asked()
     values = known.values.copy()
     hit = (known.series == series) & (known.step == step)
@@ -105,7 +109,7 @@ def check_impulse(build, series, step, column):
     found, clean = build(replace(known, values=values), moments, origin), built(build)
     changed = ((found != clean) & ~(np.isnan(found) & np.isnan(clean))).any(axis=1)
     assert (origin[changed] >= step).all()
-    assert (moments.series[changed] == series).all()
+    assert (pool_of(moments.series[changed]) == pool_of(np.array(series))).all()
     assert changed.any() or column > 0
 
 
@@ -127,20 +131,25 @@ def check_one_origin_at_a_time(build):
         assert_same_bits(build(rows_of(known, known.step <= now), *some(moments, origin, chosen)), bulk[chosen])
 
 
-def check_other_series(build, series, poison):
-    """Whatever happens to one series, the rows of all others keep every bit."""
+def check_other_series(build, series, poison, pool_of=lambda series: series):
+    """Whatever happens to one series, the rows of all others keep every bit; but for those that it is pooled with."""
     known, (moments, origin) = sample(), asked()
-    others = moments.series != series
+    others = pool_of(moments.series) != pool_of(np.array(series))
+    assert others.any()
     changed = build(poisoned(known, known.series == series, poison), moments, origin)
     assert_same_bits(changed[others], built(build)[others])
 
 
 class PoisonContract:
-    """Inherit, and give `build`."""
+    """Inherit, and give `build`; and `pool_of` where series are pooled on purpose."""
 
     def build(self, known, moments, origin):
         """[R, H]: the builder under test."""
         raise NotImplementedError
+
+    def pool_of(self, series):
+        """A label of each series: those that have one label may know of each other."""
+        return series
 
     @pytest.mark.parametrize("poison", POISONS)
     @pytest.mark.parametrize("cutoff", CUTOFFS)
@@ -152,7 +161,7 @@ class PoisonContract:
     @pytest.mark.parametrize(("series", "step"), [(0, 0), (0, 70), (1, 48), (2, 97), (3, 62)])
     def test_an_impulse_moves_only_what_has_it_in_its_past(self, series, step, column):
         """Rows of that series, whose origin is not before it."""
-        check_impulse(self.build, series, step, column)
+        check_impulse(self.build, series, step, column, self.pool_of)
 
     @pytest.mark.parametrize("step", [29, 30, 48, 77, 100])
     def test_a_deleted_row_is_a_missing_step(self, step):
@@ -167,7 +176,7 @@ class PoisonContract:
     @pytest.mark.parametrize("series", [0, 2])
     def test_no_series_changes_another(self, series, poison):
         """NaN, 1e9, shuffled or gone."""
-        check_other_series(self.build, series, poison)
+        check_other_series(self.build, series, poison, self.pool_of)
 
 
 # --- what is fitted on a fold

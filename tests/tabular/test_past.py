@@ -1,10 +1,13 @@
 """Columns of what was known: origins as the layout gives them, ages and seasons by hand, no leak by the contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import ConfigError
 from pipeline.tabular.history import features_of, history
 from pipeline.tabular.past import (
     AGE,
@@ -48,6 +51,93 @@ class TestPastKeepsTheContract(PoisonContract):
     def build(self, known, moments, origin):
         own = timeline(sample(), known.moments, of([200]), seasons=(24, 48))
         return past_matrix(own, known, History(), moments, origin)
+
+
+KIND = np.array([0, 1, 0, 1, 1, -1], np.int32)  # of series 0 .. 3, of one that nothing is known of, of an unknown one
+
+
+class TestEncodingsKeepTheContract(PoisonContract):
+    """All columns beside the mean at a level that series 0 and 2 share, and 1 and 3."""
+
+    def build(self, known, moments, origin):
+        known = with_kinds(known, KIND[known.series])
+        own = timeline(sample(), sample().moments, of([200]), seasons=(24,))
+        options = History(encode=("kind",), holidays="DE-BY")
+        return past_matrix(own, known, options, moments, origin, KIND[moments.series][:, None])
+
+    def pool_of(self, series):
+        return KIND[series]
+
+
+def with_kinds(known, codes):
+    """The same, each row of a kind."""
+    return replace(known, level_names=("kind",), levels=np.asarray(codes, np.int32)[:, None])
+
+
+def test_encodings_do_pool_and_nothing_else_does():
+    """Poison in series 2 reaches series 0 by the one column at its kind."""
+    known, (moments, origin) = sample(), asked()
+    build, own = TestEncodingsKeepTheContract().build, moments.series == 0
+    clean, found = build(known, moments, origin), build(poisoned(known, known.series == 2, "huge"), moments, origin)
+    changed = ((clean != found) & ~(np.isnan(clean) & np.isnan(found)))[own].any(axis=0)
+    names = past_columns(
+        timeline(known, known.moments, of([200]), seasons=(24,)), known, History(encode=("kind",), holidays="DE")
+    )  # fmt: skip
+    assert [name for name, moved in zip(names, changed, strict=True) if moved] == ["count, mean at kind"]
+
+
+# --- what lies beyond the series
+
+
+def test_a_mean_at_a_level_by_hand():
+    """Shops 0 and 1 of kind 0 and 1 sell 1, 2 and 10, 20 at steps 0, 1: kind 0 is 1 at origin 0, and 1.5 from 1 on."""
+    known = Known(
+        np.array([0, 0, 1, 1], np.int32), np.array([0, 1, 0, 1]), ("y",), np.array([[1.0], [2.0], [10.0], [20.0]])
+    )  # fmt: skip
+    own = timeline(known, known.moments, of([5]))
+    options = NOTHING.model_copy(update={"encode": ("kind",)})
+    rows, origin, kind = of([5] * 6), np.array([0, 1, 4, 1, -1, 1]), np.array([0, 0, 0, 1, 1, -2], np.int32)
+    found = past_matrix(own, with_kinds(known, [0, 0, 1, 1]), options, rows, origin, kind[:, None])
+    at = past_columns(own, known, options).index("y, mean at kind")
+    assert_same_bits(found[:, at], np.array([1, 1.5, 1.5, 15, NAN, NAN]))
+
+
+def test_encodings_are_in_the_scale_of_history():
+    """Of e and e³ the mean of logarithms is 2."""
+    known = in_scale(with_kinds(line([np.e, np.e**3]), [0, 0]), "log")
+    own = timeline(known, known.moments, of([5]))
+    options = NOTHING.model_copy(update={"encode": ("kind",)})
+    found = past_matrix(own, known, options, of([5]), np.array([1]), np.zeros((1, 1), np.int32))
+    np.testing.assert_allclose(found[0, past_columns(own, known, options).index("y, mean at kind")], 2, rtol=1e-12)
+
+
+def test_levels_of_hidden_rows_go_with_them():
+    """A row keeps its kind."""
+    known = with_kinds(sample(), np.arange(len(sample().step)))
+    hidden = known.step % 3 == 0
+    assert np.array_equal(without(known, hidden).levels[:, 0], np.flatnonzero(~hidden))
+
+
+def test_holidays_are_of_the_rows_own_date():
+    """Hours of 2024 from the last day of April on: an age changes nothing, and midnight does."""
+    known = line(range(10))
+    own = timeline(known, of(range(10)), of([10]))
+    options = NOTHING.model_copy(update={"holidays": "DE"})
+    at = past_columns(own, known, options).index("holiday")
+    day = np.array([120, 121, 122]) * 24  # of a leap year, 0 on January 1: April 30, May 1, May 2
+    rows = of(np.stack([day, day + 23], axis=1).ravel())
+    for age in (1, 500):
+        found = past_matrix(own, known, options, rows, rows.step - age)[:, at : at + 3]
+        assert found.tolist() == [[0, 1, 7]] * 2 + [[1, 0, 0]] * 2 + [[0, 7, 1]] * 2
+
+
+def test_steps_without_dates_have_no_holidays():
+    """A sentence that says what to do."""
+    known = line(range(10))
+    own = timeline(known, of(range(10)), of([10]))
+    counted = replace(own, stamped=replace(own.stamped, clock=Clock("step", "", "", ())))
+    with pytest.raises(ConfigError, match=r'^history\.holidays = "DE" needs dates, but \[time\] column counts steps; '):
+        past_matrix(counted, known, History(holidays="DE"), of([12]), np.array([9]))
 
 
 # --- scale

@@ -109,6 +109,17 @@ def test_blocks_are_dealt_to_folds_in_turn():
     assert found[0][2] == [4] * 5 + [34] * 5
 
 
+def test_folds_that_train_on_the_past_alone_are_of_one_block_each():
+    """Of three blocks the two latest are folds; neither trains on anything after what was known of its first row."""
+    own = timeline(of(steps((0, 9), (15, 24), (30, 39))), of(steps((10, 14), (25, 29), (40, 44))), "interleaved")
+    own = replace(own, only_past=True)
+    found = replay(own, FoldSettings(count=2))
+    step = own.train.step
+    assert [step[rows].tolist() for rows in found.folds.valid] == [steps((20, 24)), steps((35, 39))]
+    assert [step[rows].max() for rows in found.folds.train] == [19, 34]
+    assert [origin.max() for origin in found.origins] == [19, 34]
+
+
 def test_a_test_block_before_all_training_rows_makes_no_fold():
     """There is nothing that it could be forecast from."""
     own = timeline(of(steps((5, 14), (20, 29))), of(steps((0, 4), (15, 19), (30, 34))), "interleaved")

@@ -305,3 +305,32 @@ def test_quantiles_rise_and_the_transform_with_them(values):
     assert (np.diff(state.quantiles) >= 0).all()
     assert (np.diff(to_network(state, np.sort(values))) >= -1e-12).all()
     assert (np.diff(to_target(state, np.linspace(-6, 6, 50))) >= 0).all()
+
+
+# --- a base, which is taken from the target
+
+
+def test_a_base_is_taken_from_the_transformed_target():
+    """Logs 0, 1, 2, 3 less 0, 0, 2, 2 are 0, 1, 0, 1: mean and spread one half; so networks say -1, 1, -1, 1."""
+    values, base = np.exp([0.0, 1, 2, 3]), np.array([0.0, 0, 2, 2])
+    state = fit_target(values, transform="log", standardize=True, base=base)
+    np.testing.assert_allclose([state.mean, state.scale, state.fallback], [0.5, 0.5, 1.5])
+    np.testing.assert_allclose(to_network(state, values, base), [-1, 1, -1, 1])
+    np.testing.assert_allclose(to_target(state, np.array([-1.0, 1, -1, 1]), base), values)
+
+
+def test_where_nothing_is_known_the_mean_is_taken():
+    """Targets 2, 4, 6, the last of which has no base: 4 is taken from it."""
+    values, base = np.array([2.0, 4, 6]), np.array([1.0, 3, np.nan])
+    state = fit_target(values, transform="none", standardize=False, base=base)
+    assert to_network(state, values, base).tolist() == [1, 1, 2]
+    assert to_target(state, np.array([1.0, 1, 2]), base).tolist() == [2, 4, 6]
+
+
+@given(any_sign, st.sampled_from(["none", "yeojohnson"]), st.booleans())
+def test_without_a_base_nothing_is_taken(values, transform, standardize):
+    """A base of zeros changes no bit, and none is none."""
+    plain = fit_target(values, transform=transform, standardize=standardize)
+    based = fit_target(values, transform=transform, standardize=standardize, base=np.zeros(len(values)))
+    assert (plain.mean, plain.scale, plain.fallback) == (based.mean, based.scale, 0.0)
+    np.testing.assert_array_equal(to_network(plain, values), to_network(based, values, np.zeros(len(values))))

@@ -270,6 +270,18 @@ def test_a_further_file_is_read_as_the_first_ones_were():
 # --- what is known
 
 
+@pytest.mark.parametrize("policy", ["mean", "sum", "first", "last"])
+def test_the_first_row_of_a_step_says_its_levels(policy):
+    """Whatever becomes of its numbers: rows 3, 1 and 0 of the file."""
+    series, step = np.array(DOUBLED).T
+    levels = {name: np.arange(6, dtype=np.int32) + more for name, more in (("a", 0), ("b", 10))}
+    found, _ = known_of(
+        Moments(series.astype(np.int32), step), {"y": np.ones(6)}, levels, duplicates=policy, file="train.csv"
+    )
+    assert found.level_names == ("a", "b")
+    assert found.levels.tolist() == [[3, 13], [1, 11], [0, 10]]
+
+
 def known(pairs, policy="mean", **columns):
     """Of (series, step) pairs and columns of values."""
     series, step = np.array(pairs, dtype=np.int64).T

@@ -398,11 +398,7 @@ class Search(Settings):
         "train.restore_best)",
     )
     percentile: float = Field(
-        25.0,
-        gt=0,
-        lt=100,
-        description="of pruner percentile: a trial passes its first look among the best so many per cent, later ones "
-        "among the better half",
+        25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
     )
     startup_trials: int = Field(
         16, ge=1, description="trials before the sampler learns; the pruner needs five at the most"

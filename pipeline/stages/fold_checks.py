@@ -14,6 +14,7 @@ from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Whitening
 from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.findings import Check, Finding, spread
+from pipeline.tabular.past import encoded_columns
 from pipeline.tabular.replay import replay
 from pipeline.tabular.splits import split_rows
 

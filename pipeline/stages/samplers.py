@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.pruners import MedianPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from pipeline.errors import ConfigError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -98,21 +99,6 @@ class Grid(BaseSampler):
         return self.points.index(values) if values in self.points else None
 
 
-class Easing(BasePruner):
-    """A pruner for a trial's first look, and one for all later ones, to which only the better trials come.
-
-    One strict throughout would leave an eighth of an eighth: whoever is slow at first among the good is given up.
-    """
-
-    def __init__(self, first: BasePruner, later: BasePruner, first_until: int) -> None:
-        self.first, self.later, self.first_until = first, later, first_until
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether to give the trial up, at the last step that it reported."""
-        is_first = (trial.last_step or 0) < self.first_until
-        return (self.first if is_first else self.later).prune(study, trial)
-
-
 class Drawn(RandomSampler):
     """Random values by the study's seed, the trial's number and the setting's name: the same whoever asks.
 
@@ -154,12 +140,10 @@ def pruner_of(search: Search, epochs: int) -> BasePruner:
     whole = min(FEWEST_WHOLE, search.startup_trials)
     beside = min(FEWEST_BESIDE, whole)
     looks = max(1, round(LOOK_SHARE * epochs))
-    median = MedianPruner(whole, warm_up, looks, n_min_trials=beside)
     if search.pruner == "percentile":
-        first = PercentilePruner(search.percentile, whole, warm_up, looks, n_min_trials=beside)
-        return Easing(first, median, warm_up + looks)
+        return PercentilePruner(search.percentile, whole, warm_up, looks, n_min_trials=beside)
     if search.pruner == "median":
-        return median
+        return MedianPruner(whole, warm_up, looks, n_min_trials=beside)
     if search.pruner == "halving":
         return SuccessiveHalvingPruner(min_resource=max(1, warm_up), reduction_factor=HALVING_FACTOR)
     return NopPruner()

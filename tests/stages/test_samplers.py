@@ -105,26 +105,6 @@ def test_a_trial_is_looked_at_every_fifth_of_its_training_and_not_between(name):
     assert looked == [4, 8, 12, 16, 20]
 
 
-@pytest.mark.parametrize(("rank", "gone"), [(1.5, None), (3.5, 4), (9.5, 4)])
-def test_the_first_look_wants_the_best_quarter_and_later_ones_the_better_half(rank, gone):
-    """Ten whole trials rank 0 to 9 throughout; one that falls back from 1.5 to 3.5 after its first look goes on."""
-    study = optuna.create_study(pruner=pruner_of(Search(pruner="percentile", warmup_share=0.2), epochs=20))
-    for place in range(10):
-        trial = study.ask()
-        for epoch in range(1, 21):
-            trial.report(float(place), epoch)
-        study.tell(trial, float(place))
-    trial, found = study.ask(), None
-    for epoch in range(4, 20, 4):
-        trial.report(rank, epoch)
-        if found is None and trial.should_prune():
-            found = epoch
-    assert found == gone
-    fallen = study.ask()
-    fallen.report(100.0 if rank > 9 else 3.5, 8)
-    assert fallen.should_prune() == (rank > 9)
-
-
 def test_the_pruner_begins_after_five_whole_trials_however_many_the_sampler_draws_first():
     """With sixteen startup trials the sixth may be given up, the fifth may not; with three the fourth may."""
     for startup, allowed in ((16, 5), (3, 3)):

@@ -131,6 +131,18 @@ def test_holidays_are_of_the_rows_own_date():
         assert found.tolist() == [[0, 1, 7]] * 2 + [[1, 0, 0]] * 2 + [[0, 7, 1]] * 2
 
 
+def test_a_holiday_begins_at_local_midnight():
+    """May 1, 2024 in Berlin, from 22:00 of April 30 to 22:00 of May 1 in UTC, of which steps of an hour are."""
+    known = line(range(10))
+    own = timeline(known, of(range(10)), of([10]))
+    own = replace(own, stamped=replace(own.stamped, clock=Clock("1h", "2024-01-01", "Europe/Berlin", ())))
+    at = past_columns(own, known, History(holidays="DE")).index("holiday")
+    first = 121 * 24 - 2
+    rows = of([first - 1, first, first + 23, first + 24])
+    found = past_matrix(own, known, History(holidays="DE"), rows, rows.step - 1)
+    assert found[:, at].tolist() == [0, 1, 1, 0]
+
+
 def test_steps_without_dates_have_no_holidays():
     """A sentence that says what to do."""
     known = line(range(10))

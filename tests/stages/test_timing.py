@@ -255,6 +255,14 @@ def test_what_is_known_has_the_levels_of_the_dataset():
     assert found == expected
 
 
+def test_levels_that_only_the_test_has_count_in_the_codes():
+    """They are sorted among the others: "0" comes before "a" and "b"."""
+    values = [float(at * 7 % 13) for at in range(40)]
+    train, test = days(values, kind=["a", "b"] * 20), days(values[:2], "2024-02-10", kind=["0", "b"])
+    dataset = ingested(train, test.drop(columns="y"), roles=DAYS, column="t")
+    assert dataset.timeline.known.levels[:, 0].tolist() == dataset.train["kind"].cat.codes.tolist() == [1, 2] * 20
+
+
 def test_without_levels_known_ahead_none_are_known():
     """Neither of numbers nor of what is known of the past only."""
     values = [float(at * 7 % 13) for at in range(40)]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Floats, Integers, RawTable, RawTables, Texts
     from pipeline.tabular.columns import Reading
     from pipeline.tabular.values import Values
+    from pipeline.timeline import Moments
 
 T = TypeVar("T")
 
@@ -78,7 +79,8 @@ def ingest(  # noqa: PLR0913 - a section of the configuration each
     rows, dropped = choose_rows(raw, checked.target, roles, holdout, timed.steps if timed else None)
     train, test = _frames(checked.readings, rows, timed)
     if roles.duplicates == "drop":
-        train, rows, repeated = _without_repeated(train, checked.target, rows, raw.train.file)
+        moments = None if timed is None else timed.tables[0].moments
+        train, rows, repeated = _without_repeated(train, checked.target, rows, raw.train.file, moments)
         dropped += repeated
     seen = Told(checked.target, checked.readings)
     timeline, told = timeline_of(timed, raw, seen, rows, roles, time) if timed else (None, [])
@@ -215,10 +217,16 @@ def _taken(values: pd.Series[float], rows: Integers) -> pd.Series[float]:
 
 
 def _without_repeated(
-    train: pd.DataFrame, target: Floats, rows: Rows, file: str
+    train: pd.DataFrame, target: Floats, rows: Rows, file: str, moments: Moments | None = None
 ) -> tuple[pd.DataFrame, Rows, list[Notice]]:
-    """Without training rows whose features and target equal those of an earlier one."""
-    repeated = repeated_rows(train, target[rows.train])
+    """Without training rows whose features and target, and time and series, equal those of an earlier one."""
+    whole = train
+    if moments is not None:
+        own = pd.DataFrame(
+            {" step": moments.step[rows.train], " series": moments.series[rows.train]}, index=train.index
+        )
+        whole = pd.concat([train, own], axis=1)
+    repeated = repeated_rows(whole, target[rows.train])
     if not repeated.any():
         return train, rows, []
     notice = Notice(file, "training rows equal to an earlier one were dropped", int(repeated.sum()))

@@ -93,6 +93,8 @@ def timeline_of(
     train = _taken(everything, rows.train)
     test = timed.tables[1].moments if rows.test is None else _taken(everything, rows.test)
     layout, evidence = _layout(train, test, time, has_test=rows.test is None)
+    if layout == "new_groups":
+        evidence += _unmatched(timed.stamped.names, train, test)
     # a row that tells nothing is no news: or test rows that train lists too, blank, would look a step ahead
     shown: Booleans = np.asarray(np.isfinite([target, *past.values()]).any(axis=0))
     if rows.test is not None and layout != "rolling":
@@ -122,6 +124,12 @@ def timeline_of(
     ages = test.step - timeline.test_origin
     line = Notice(raw.train.file, f"layout {layout}: {evidence}; ages {ages.min()} to {ages.max()} steps", 0)
     return timeline, [line, *_role_notices(timeline), *timed.notices, *doubled, *_unused(timed, past)]
+
+
+def _unmatched(names: Sequence[str], train: Moments, test: Moments) -> str:
+    """Names of both files, which may be one series written in two ways."""
+    of_test = [names[code] for code in np.unique(test.series) if code not in set(train.series.tolist())]
+    return f" (test has {', '.join(map(repr, of_test[:2]))}; train has {names[int(train.series[0])]!r})"
 
 
 def _layout(train: Moments, test: Moments, time: Time, *, has_test: bool) -> tuple[str, str]:

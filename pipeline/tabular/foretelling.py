@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_STEPS, MOST_SEASONS = 3, 2  # that a column is moved either way
 EQUAL = 0.99  # share of rows, of all and of those on which the target moved
 FOLLOWS, ORDERS = 0.99, 0.9  # correlation of changes, and of their ranks: one far outlier can make the first
+SAME_BUT_UNIT = 0.9999  # correlation of changes of the target itself, in another unit
 NEAR = 1e-6  # relative: what two writings of a number differ by
 
 
@@ -101,7 +102,10 @@ def _told(name: str, matches: Sequence[_Match], oldest: int, ids: Texts) -> list
         f"column {name!r} moves as the target does {_when(best.shift)}: correlation of changes {best.follows:.3f} on "
         f"{best.compared:,} rows"
     )
-    return [_finding(name, text, is_leak=True)]
+    if abs(best.follows) >= SAME_BUT_UNIT:
+        return [_finding(name, text, is_leak=True)]
+    # a true driver of the target does so too: only a person knows whether it is known by then
+    return [_finding(name, f"{text}; keep it if it is truly known when rows are forecast", is_leak=False)]
 
 
 def _finding(name: str, text: str, *, is_leak: bool) -> Finding:

@@ -23,10 +23,13 @@ def find_layout(train: Moments, test: Moments) -> tuple[str, str]:
     fresh = ~np.isin(test.series, train.series)
     if fresh.mean() > 0.5:
         return "new_groups", f"{fresh.sum()} of {rows} test rows are of series that train has not"
-    after = int((test.step > last).sum())
-    if after == rows:
+    # by series, for they may end on different days, and some go on where others are to be forecast
+    ends = np.full(int(max(train.series.max(), test.series.max())) + 1, np.iinfo(np.int64).min)
+    np.maximum.at(ends, train.series, train.step)
+    if (fresh | (test.step > ends[test.series])).all():
         span = int(test.step.max()) - last
-        return "future", f"all {rows} test rows lie after the last training row, up to {span} steps"
+        return "future", f"all {rows} test rows lie after the last training row of their series, up to {span} steps"
+    after = int((test.step > last).sum())
     blocks = len(np.unique(np.stack([test.series, block_starts(test, train)]), axis=1).T)
     # a row begins a block if the one before it is in train, whose chance is train's share where rows were drawn alone
     if blocks > RANDOM_SHARE * rows * len(train.step) / (len(train.step) + rows):

@@ -58,9 +58,10 @@ def replay(timeline: Timeline, folds: FoldSettings) -> Replay:
     stretches, notices = _LAYOUTS[timeline.layout](timeline, folds)
     usable = [rows for one in stretches if (rows := _rows_of(timeline, one))]
     if len(usable) < min(FEWEST_FOLDS, folds.count):
+        remedy = '; or score the end of train instead: [time] layout = "future"' if timeline.layout not in AHEAD else ""
         raise ConfigError(
             f"the training rows make {len(usable)} of {folds.count} folds in the layout of the test "
-            f'({timeline.layout}), expected {FEWEST_FOLDS} at least; bring more history, or set folds.kind = "holdout"'
+            f"({timeline.layout}), expected {FEWEST_FOLDS} at least; bring more history{remedy}"
         )
     if len(usable) < folds.count:
         text = f"folds in the layout of the test ({timeline.layout}), fewer than folds.count = {folds.count}"
@@ -118,7 +119,8 @@ def _future(timeline: Timeline, folds: FoldSettings) -> tuple[list[_Stretch], tu
     """Rolling origin: the latest block ends with the training rows, each earlier one where that began."""
     step, known = timeline.train.step, timeline.known.step
     first, last = int(step.min()), int(step.max())
-    length = int(timeline.test.step.max()) - int(timeline.test_origin.min())
+    ages = timeline.test.step - timeline.test_origin
+    length = int(ages.max())  # series may end on different days: what counts is how far ahead each is forecast
     count = min(folds.count, (last - first + 1) // length - 1)  # the oldest fold trains on as much as it scores
     notices: tuple[Notice, ...] = ()
     if count < FEWEST_FOLDS:
@@ -127,8 +129,7 @@ def _future(timeline: Timeline, folds: FoldSettings) -> tuple[list[_Stretch], tu
         text = f"steps that a fold scores, for the training rows span only {last - first + 1}; the test has {length}"
         length, notices = short, (Notice("folds", text, short),)
     origins = [last - length * back for back in range(count, 0, -1)]
-    least = int((timeline.test.step - timeline.test_origin).min()) - 1  # the gap, or what the files leave open
-    gap = min(least, length - 1)
+    gap = min(int(ages.min()) - 1, length - 1)  # of the settings, or what the files leave open
     return [
         _Stretch((step > origin + gap) & (step <= origin + length), step <= origin, known > origin)
         for origin in origins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from pipeline.errors import DataError
 from pipeline.tables import Column, Notice
-from pipeline.tabular.cells import Levels, blank, is_date, is_text, levels_of, numbers_of
+from pipeline.tabular.cells import LOOKED_AT, Levels, blank, is_date, is_text, levels_of, numbers_of
 from pipeline.tabular.clocks import MOST_STEPS, find_clock, to_local, to_steps
 from pipeline.tabular.date_parts import joined_parts
 from pipeline.tabular.dates import find_formats
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 STEPS = "step"  # the frequency of a column that counts steps itself
 JOINT = " | "  # between the groups of a series, in its name
 ZONES = ("%z", " UTC")
+HAS_ZONE = re.compile(r"\d:\d.*(Z|UTC|[+-]\d\d:?\d\d)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def stamp_tables(
     label = time.column[0] if len(time.column) == 1 else _free_label(tables)
     if columns[0].role == "numeric" and len(columns) == 1:
         clock = Clock(STEPS, "", "", tuple(sorted(time.season)))
+        notices += _stride(columns[0], tables)
     else:
         read = [_instants(table, columns) for table in tables]
         read = [to_wall(own, time.timezone) if is_utc and time.timezone else own for own in read]
@@ -145,7 +148,9 @@ def _stamp_columns(tables: Sequence[RawTable], roles: Schema, time: Time) -> tup
     if any(map(is_date, cells)) or name in roles.dates:
         return (Column(name, "date", missing[name], formats=roles.dates.get(name, ())),), []
     texts = [table.texts(name) if not is_text(own) else own for table, own in zip(tables, cells, strict=True)]
-    distinct = np.concatenate([levels_of(own).texts for own in texts])
+    by_table = [levels_of(own).texts.astype(str) for own in texts]
+    _check_zones(name, tables, by_table)
+    distinct = np.concatenate(by_table)
     guess = find_formats(pd.Series(np.unique(distinct.astype(str)), dtype=object))
     if guess is None:
         if all(_counts(own, table) for own, table in zip(cells, tables, strict=True)):
@@ -157,6 +162,25 @@ def _stamp_columns(tables: Sequence[RawTable], roles: Schema, time: Time) -> tup
         )
     notices = [Notice(name, f"read as instants: {guess.evidence}", 0)] if guess.ambiguous else []
     return (Column(name, "date", missing[name], formats=guess.formats),), notices
+
+
+def _check_zones(name: str, tables: Sequence[RawTable], texts: Sequence[Texts]) -> None:
+    """Raise DataError where stamps of one file have a zone and those of another have none: hours would be off."""
+    zoned = [any(HAS_ZONE.search(text) for text in own[:LOOKED_AT]) for own in texts]
+    if len(set(zoned)) > 1:
+        with_zone, without = (tables[zoned.index(kind)].file for kind in (True, False))
+        raise DataError(
+            f"{with_zone}: stamps of {name!r} have a zone or an offset, those of {without} have none, so hours between "
+            f"them are not known; write both the same way"
+        )
+
+
+def _stride(column: Column, tables: Sequence[RawTable]) -> list[Notice]:
+    """Say so where steps are never next to each other: lags count steps, so that short ones find nothing."""
+    steps = np.unique(np.concatenate([_numbers(table, column) for table in tables]).astype(np.int64))
+    stride = int(np.gcd.reduce(np.diff(steps))) if len(steps) > 1 else 1
+    text = f"neighbours are {stride} steps apart, so lags and windows of fewer are empty; divide the column by {stride}"
+    return [Notice(column.name, text, 0)] if stride > 1 else []
 
 
 def _counts(cells: pa.ChunkedArray, table: RawTable) -> bool:

@@ -269,3 +269,21 @@ def test_without_levels_known_ahead_none_are_known():
     train, test = days(values, x=[1, 2] * 20, told=["x", "y"] * 20), days(values[:5], "2024-02-10", x=[1, 2, 1, 2, 1])
     known = ingested(train, test.drop(columns="y"), roles=DAYS, column="t").timeline.known
     assert (known.level_names, known.levels) == ((), None)
+
+
+def test_rows_of_other_steps_or_series_repeat_nothing():
+    """Equal values at steps 0 to 19 of two series, and one row that stands there twice."""
+    train = pd.DataFrame(
+        {"t": [*range(20)] * 2 + [19], "shop": ["a"] * 20 + ["b"] * 21, "y": [0, 1, 2, 0, 0] * 8 + [0]}
+    )
+    test = pd.DataFrame({"t": [20, 20], "shop": ["a", "b"]})
+    roles = Schema(target="y", duplicates="drop")
+    assert len(ingested(train, test, roles=roles, column="t", groups=["shop"]).target) == 40
+
+
+def test_series_of_both_files_that_do_not_meet_are_shown():
+    """As where one file writes 1.0 and the other 1."""
+    train = pd.DataFrame({"t": range(30), "shop": "1.0", "y": np.arange(30.0)})
+    test = pd.DataFrame({"t": [30, 31], "shop": ["1", "1"]})
+    [line] = [line for line in told(ingested(train, test, roles=DAYS, column="t", groups=["shop"])) if "layout" in line]
+    assert "(test has '1'; train has '1.0')" in line

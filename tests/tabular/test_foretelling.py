@@ -90,6 +90,13 @@ def test_a_target_in_another_unit_moves_as_it_does(shift, factor):
     assert f"correlation of changes {np.sign(factor) * 1.0:.3f}" in finding.evidence
 
 
+def test_a_driver_of_the_target_is_a_question():
+    """What moves nearly as the target does may be why it moves, and known ahead."""
+    [finding] = told(timeline(noise()), planted=noise() + noise(seed=3) * 0.1)
+    assert finding.severity == "warning"
+    assert finding.evidence.endswith("keep it if it is truly known when rows are forecast")
+
+
 def smooth(seed=0):
     """A target whose changes are nearly those of the step before."""
     step = np.arange(STEPS)

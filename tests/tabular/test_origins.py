@@ -39,7 +39,7 @@ def test_a_block_after_all_training_rows_is_the_future():
     """Two series of 10 days, then 3 days of each."""
     layout, evidence = find_layout(of(range(10), range(10)), of(range(10, 13), range(10, 13)))
     assert layout == "future"
-    assert evidence == "all 6 test rows lie after the last training row, up to 3 steps"
+    assert evidence == "all 6 test rows lie after the last training row of their series, up to 3 steps"
 
 
 def test_the_last_days_of_every_month_are_interleaved():
@@ -78,11 +78,17 @@ def test_new_groups_are_told_with_their_rows():
     assert find_layout(of(range(10)), test) == ("new_groups", "3 of 4 test rows are of series that train has not")
 
 
-def test_one_series_that_ends_early_makes_no_future_block():
-    """Its 6 test rows lie before the last training rows of the other."""
-    layout, evidence = find_layout(of(range(20), range(10)), of(range(20, 26), range(10, 16)))
-    assert layout == "interleaved"
-    assert evidence == "12 test rows in 2 blocks, of which 6 rows lie after the last training row"
+def test_series_that_end_on_different_days_are_forecast_as_a_future_block():
+    """Six rows each behind the end of their series, be it step 9 or step 19; a series that only goes on has no say."""
+    train, test = of(range(20), range(10), range(30)), of(range(20, 26), range(10, 16))
+    layout, evidence = find_layout(train, test)
+    assert layout == "future"
+    assert evidence.startswith("all 12 test rows lie after the last training row of their series")
+
+
+def test_one_test_row_before_a_training_row_of_its_series_makes_blocks():
+    """Steps 10 to 15 of a series that goes on at 16."""
+    assert find_layout(of([*range(10), *range(16, 30)]), of([*range(10, 16), *range(30, 36)]))[0] == "interleaved"
 
 
 # --- blocks and their origins

@@ -206,8 +206,8 @@ def test_without_a_season_all_ages_of_the_test_are_drawn():
 
 
 def test_rolling_rows_of_both_sides_have_ages_up_to_the_horizon_after_the_gap():
-    """1 to 4 after 2: 3 to 6, and those of the test are drawn alike."""
-    own = timeline(line(range(200)), of(range(200)), of(range(200, 300)), "rolling", horizon=4, gap=2)
+    """1 to 4 after 2: 3 to 6, and those of the test, whose truth comes in, are drawn alike."""
+    own = timeline(line(range(300)), of(range(200)), of(range(200, 300)), "rolling", horizon=4, gap=2)
     for moments, origin in ((own.train, training_origins(own)), (own.test, own.test_origin)):
         assert set((moments.step - origin).tolist()) == {3, 4, 5, 6}
     assert np.array_equal(forecast_origins(own, own.test), own.test_origin)
@@ -298,3 +298,12 @@ def test_naive_forecasts_look_at_nothing_after_an_origin():
         for name, values in found.items():
             assert_same_bits(values[early], clean[name][early])
     assert len(rows_of(known, known.step <= 31).step) > 0
+
+
+def test_with_truth_coming_in_rows_behind_its_end_are_as_far_ahead_as_they_are():
+    """Known to step 9: rows 10 to 12 are 1 to 3 ahead, whatever is drawn for rows before."""
+    own = replace(timeline(line(np.arange(10.0)), of(range(8)), of([8, 9])), layout="rolling", horizon=5)
+    rows = Moments(np.zeros(5, np.int32), np.array([8, 9, 10, 11, 12]))
+    found = forecast_origins(own, rows)
+    assert found[2:].tolist() == [9, 9, 9]
+    assert (found[:2] < rows.step[:2]).all()

@@ -67,6 +67,16 @@ def test_future_folds_end_with_the_training_rows_and_are_as_long_as_the_test():
     ]
 
 
+def test_series_that_end_on_different_days_are_scored_as_far_ahead_as_each_is_forecast():
+    """Test rows 1 to 5 steps behind ends at 29 and 34: folds of 5 steps for both, not of the 10 that both span."""
+    own = timeline(of(steps((0, 29)), steps((0, 34))), of(steps((30, 34)), steps((35, 39))), "future")
+    found = replay(own, FoldSettings(count=3))
+    step = own.train.step
+    assert [sorted(set(step[rows].tolist())) for rows in found.folds.valid] == [
+        steps((20, 24)), steps((25, 29)), steps((30, 34))
+    ]  # fmt: skip
+
+
 def test_a_gap_is_neither_scored_nor_known():
     """Nothing is known of the 2 steps before the test's 13 and 14, nor of those before what a fold scores."""
     own = timeline(of(range(12)), of([12, 13]), "future", gap=2)
@@ -201,8 +211,8 @@ def test_rows_that_make_no_two_folds_are_a_sentence(train, test, layout):
         replay(timeline(train, test, layout), FoldSettings(count=5))
     assert str(raised.value).startswith("the training rows make ")
     assert str(raised.value).endswith(
-        f" of 5 folds in the layout of the test ({layout}), expected 2 at least; bring more history, or set "
-        f'folds.kind = "holdout"'
+        f" of 5 folds in the layout of the test ({layout}), expected 2 at least; bring more history"
+        + ("" if layout in ("future", "rolling") else '; or score the end of train instead: [time] layout = "future"')
     )
 
 

@@ -353,3 +353,20 @@ def test_numbers_are_a_column_and_a_few_levels_one_each():
     assert all(np.isnan(own[2]) for own in levels.values())
     assert past_numbers("c", Levels(np.array([0], np.int32), np.array(["a", "b", "c"], dtype=object)), 2) == {}
     assert past_numbers("d", np.array(["2024-01-01"], "datetime64[us]"), 2) == {}
+
+
+def test_stamps_with_a_zone_in_one_file_and_without_in_the_other_are_a_sentence():
+    """Taken as UTC, all hours of the other file would be off."""
+    train = lines("t,y", "2024-03-01T03:00:00+01:00,1", "2024-03-01T04:00:00+01:00,2")
+    assert refusal(train, lines("t", "2024-03-01T05:00:00")) == (
+        "train.csv: stamps of 't' have a zone or an offset, those of test.csv have none, so hours between them are not "
+        "known; write both the same way"
+    )
+
+
+def test_steps_that_are_never_neighbours_are_told():
+    """Steps 0, 7 and 21 in train, 28 in the test: lags of fewer than 7 find nothing."""
+    *_, notices = stamped(lines("t,y", "0,1", "7,2", "21,3"), lines("t", "28"))
+    assert any("neighbours are 7 steps apart" in notice.text for notice in notices)
+    *_, notices = stamped(lines("t,y", "0,1", "7,2", "21,3"), lines("t", "29"))
+    assert not any("steps apart" in notice.text for notice in notices)

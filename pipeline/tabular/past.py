@@ -53,8 +53,9 @@ def forecast_origins(timeline: Timeline, moments: Moments) -> Integers:
     """The origin of rows that are forecast from all that the training rows tell, as those of the test are."""
     if timeline.layout == "rolling":
         drawn = moments.step - timeline.gap - rolling_ages(moments, timeline.horizon, timeline.seed)
-        last = int(timeline.known.step.max())  # no truth comes in behind it, so ages go on
-        return np.where(moments.step > last, last - timeline.gap, drawn)
+        last, end = int(timeline.known.step.max()), int(timeline.test.step.max())
+        # rows of a further file, behind all of which truth came in: they are as far ahead as they are
+        return np.where(moments.step > max(last, end), last - timeline.gap, drawn)
     # among the rows of the test: a row of it has the same block, and so the same origin, with and without the others
     everybody = Moments(
         np.concatenate([moments.series, timeline.test.series]), np.concatenate([moments.step, timeline.test.step])

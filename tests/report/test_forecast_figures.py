@@ -94,6 +94,7 @@ def test_a_table_without_time_has_no_such_section(facts):
     assert "MASE" not in bare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_series_is_only_ever_text(name):
     """The page has the same tags and attributes as with harmless names, and the name in its table."""
@@ -111,6 +112,7 @@ def test_a_series_without_season_is_drawn():
     assert "grey: last value" in page_of(facts)
 
 
+@pytest.mark.slow
 def test_a_thousand_series_fit_the_budget():
     """Three of them are drawn, 20 in the table, and the others counted."""
     facts = facts_of(panel(tuple(f"shop {place}" for place in range(1000)), days=30))[0]
@@ -120,6 +122,7 @@ def test_a_thousand_series_fit_the_budget():
     assert len(facts.forecasts.backtests) <= 3
 
 
+@pytest.mark.slow
 def test_the_same_facts_give_the_same_bytes(facts):
     """Vectors and images."""
     long = [stretch(np.sin(np.arange(900.0)))]

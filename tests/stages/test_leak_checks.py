@@ -73,6 +73,7 @@ HONEST = read(*hours())
 # --- honest data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", IS_TEST)
 def test_honest_hours_raise_no_alarm(layout):
     """A temperature that the demand follows, calendars, a past-only column: one line a check, all of them ok."""
@@ -288,6 +289,7 @@ def test_a_target_that_is_fitted_on_all_rows_is_found(monkeypatch):
 # --- many rows
 
 
+@pytest.mark.slow
 def test_long_tables_are_looked_at_in_part_by_whole_series(monkeypatch):
     """Five series of 864 rows, at most 2,000: two of them, the first and the last, and it is said."""
     monkeypatch.setattr(leak_checks, "MOST_ROWS", 2_000)
@@ -312,6 +314,7 @@ def test_fewer_rows_keep_their_ids_their_time_and_what_is_known_of_them(monkeypa
     assert len(part.test) == len(part.timeline.test_origin) == 2 * TEST
 
 
+@pytest.mark.slow
 def test_series_that_an_encoding_pools_are_no_leak(monkeypatch):
     """It is what [history] encode says; a row of the future in it is one. In part, its levels go with the rows."""
     train, test = (own.assign(kind=np.where(own["hour"] < 8, "night", "day")) for own in hours())

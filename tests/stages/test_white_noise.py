@@ -42,6 +42,7 @@ def explained(seed, layout):
     return evaluate(dataset, design, fits, metric="rmse").models[fits.name].oof["r2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["future", "interleaved", "rolling"])
 def test_white_noise_is_not_forecast(layout):
     """On average over seeds linear networks explain no part in thirty, and cost no more than their columns do."""

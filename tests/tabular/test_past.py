@@ -206,8 +206,8 @@ def test_without_a_season_all_ages_of_the_test_are_drawn():
 
 
 def test_rolling_rows_of_both_sides_have_ages_up_to_the_horizon_after_the_gap():
-    """1 to 4 after 2: 3 to 6, and those of the test, whose truth comes in, are drawn alike."""
-    own = timeline(line(range(300)), of(range(200)), of(range(200, 300)), "rolling", horizon=4, gap=2)
+    """1 to 4 after 2: 3 to 6, and those of the test are drawn alike."""
+    own = timeline(line(range(200)), of(range(200)), of(range(200, 300)), "rolling", horizon=4, gap=2)
     for moments, origin in ((own.train, training_origins(own)), (own.test, own.test_origin)):
         assert set((moments.step - origin).tolist()) == {3, 4, 5, 6}
     assert np.array_equal(forecast_origins(own, own.test), own.test_origin)

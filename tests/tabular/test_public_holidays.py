@@ -80,6 +80,7 @@ def test_a_place_that_is_none_is_told_with_the_nearest(place, remedy):
     assert remedy in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_where_holidays_are_asked_for_and_nowhere_else():
     """In a fresh process: the modules of all stages are there, and it is not."""
     code = (

@@ -93,6 +93,8 @@ def _command(options: Options, runner: Runner, device: str, processes: int) -> l
     places = {
         "train.device": f'"{device}"',
         "train.threads": runner.compute.threads,
+        # what "auto" is on this sweep's device: of another kind of GPU it may be another, and so another study
+        "train.precision": f'"{runner.compute.precision}"',
         "train.engine": '"local"',
         "train.workers": processes,
         "search.parallel": runner.config.search.parallel,

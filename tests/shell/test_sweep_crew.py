@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,18 @@ def test_a_cpu_has_a_process_for_each_core_where_a_sweep_is_long_and_memory_allo
     train = spread_out(config, raw_bytes)
     assert train.workers == processes
     assert train.engine == ("processes" if processes > 1 else "local")
+
+
+def test_a_helper_computes_in_the_precision_of_the_sweep() -> None:
+    """Precision is in the study's key: where "auto" is another on the helper's device, it would join another study."""
+    compute = SimpleNamespace(threads=1, precision="bf16")
+    config = load_config("", file="c.toml", settings=[]).config
+    runner = SimpleNamespace(compute=compute, config=config)
+    options = parse(["search", "tiny", "--set", "train.precision=auto"])
+    words = sweep_crew._command(options, runner, "cuda:1", 2)  # type: ignore[arg-type]
+    settings = [setting for flag, setting in pairwise(words) if flag == "--set"]
+    found = load_config("", file="c.toml", settings=settings).config.train
+    assert (found.device, found.precision) == ("cuda:1", "bf16")
 
 
 def test_a_process_on_a_gpu_is_not_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ class PoisonContract:
 
     def build(self, known, moments, origin):
         """[R, H]: the builder under test."""
-        raise NotImplementedError
+        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     def pool_of(self, series):
         """A label of each series: those that have one label may know of each other."""
@@ -243,7 +243,7 @@ class StateContract:
 
     def fit(self, values, target, train_index):
         """Every array that is learned from rows `train_index` of values [R, C] and target [R]."""
-        raise NotImplementedError
+        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     @pytest.mark.parametrize("poison", ROWS_POISONED)
     @pytest.mark.parametrize("fold", range(FOLDS))
@@ -353,7 +353,7 @@ class SplitterContract:
 
     def split(self, timeline):
         """The Replay of a timeline."""
-        raise NotImplementedError
+        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_no_fold_trains_on_what_it_scores(self, layout):

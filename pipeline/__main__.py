@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from types import FrameType
+from pipeline.interrupts import interruptible
 
-INTERRUPTED, TERMINATED, PIPE_CLOSED, USER_FAULT = 130, 143, 141, 2
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
-    raise SystemExit(TERMINATED)
+INTERRUPTED, PIPE_CLOSED, USER_FAULT = 130, 141, 2
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command. 0 done; 2 the user's input or environment, in one message; 130/143 interrupted."""
+    with interruptible():
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> int:
     from pipeline.cli import parse
     from pipeline.errors import PipelineError
 
-    signal.signal(signal.SIGTERM, _terminate)
     # read once, when OpenMP is loaded: waiting threads spin for microseconds, then sleep (docs/decisions/005)
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(arguments)
         from pipeline.commands import execute
 
         execute(options)

@@ -49,11 +49,15 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who hears of a trial that has ended, of one that has a score, and of what is waited for."""
+    """Who hears of a trial that has ended, of one that has a score, of what is waited for, and that the time is up.
+
+    on_time_up: returns when processes that were started to help have ended.
+    """
 
     on_told: Callable[[FrozenTrial], None] = lambda _: None
     on_complete: Callable[[int, float, Trained], None] = lambda *_: None
     on_wait: Callable[[str], None] = lambda _: None
+    on_time_up: Callable[[], None] = lambda: None
 
 
 def is_claimed(trial: FrozenTrial) -> bool:
@@ -128,6 +132,11 @@ class Claims:
                 self.ears.on_wait(f"waiting for {others} trial{'s' if others > 1 else ''} of other processes")
             time.sleep(self.patience.look)
         return []
+
+    def settle(self) -> None:
+        """Where the time is up: wait for trials in flight of processes that help us. Else `ask` has waited for all."""
+        if time.monotonic() >= self.until:
+            self.ears.on_time_up()
 
     def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
         """Write down a score within the training; whether the pruner gives the trial up."""

@@ -23,6 +23,8 @@ from pipeline.storage import load_winner
 from pipeline.sweep_crew import beside, leave_with_parent, spread_out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.cli import Options
 
 CACHE = ".cache"
@@ -65,8 +67,17 @@ def execute(options: Options) -> None:
         if options.explain_packs:
             _explain_packs(runner, options)
             return
-        with beside(runner, options, places.devices if is_sweep else ()):
+        if is_sweep:
+            _search(runner, options, places.devices)
+        else:
             run_with(runner, options)
+
+
+def _search(runner: Runner, options: Options, devices: Sequence[str]) -> None:
+    from pipeline.sweeping import sweep
+
+    with beside(runner, options, devices) as crew:
+        sweep(runner, crew.wait)
 
 
 def _bytes_in(folder: Path) -> int:
@@ -147,8 +158,6 @@ def _with_study(runner: Runner, options: Options) -> None:
 
     if options.command == "runs":
         runs.list_runs(runner, with_page=options.page)
-    elif options.command == "search":
-        sweeping.sweep(runner)
     else:
         leave_with_parent()
         given = any(setting.startswith("search.trials=") for setting in options.settings)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,8 @@ BESIDE = "FOLDPACK_BESIDE"  # in the environment of a process that is to end wit
 FEWEST_TRIALS = 20  # of a sweep, before further processes of a CPU are worth their start
 OF_RAW_FILES = 20  # what a process holds of tables, matrices and packs, beside the size of the raw files
 OF_ITS_OWN = 1 << 30  # bytes that it holds in any case
-PATIENCE = 20.0  # seconds for giving back what is in flight
+PATIENCE = 20.0  # seconds for giving back what is in flight, and for saying good-bye to a study that is complete
+SHORT = 2.0  # seconds of waiting that are not worth a word
 
 
 def spread_out(config: Config, raw_bytes: int) -> Train:
@@ -49,30 +51,54 @@ def spread_out(config: Config, raw_bytes: int) -> Train:
 
 
 @contextmanager
-def beside(runner: Runner, options: Options, devices: Sequence[str]) -> Iterator[None]:
+def beside(runner: Runner, options: Options, devices: Sequence[str]) -> Iterator[Crew]:
     """A context in which a process for each of `devices` helps out, but for the first, which is ours.
 
-    They end with the study. Left by an exception, they give back what they have in flight.
+    No more of them than there are to be trials in flight. They end with the study, or as their time is up. Left by an
+    exception, they give back what they have in flight.
     """
+    devices = devices[: runner.config.search.parallel]
+    crew = Crew()
     if len(devices) < 2:
-        yield
+        yield crew
         return
     runner.bring("ingest")  # once, and not by all at the same time
-    parallel = max(1, runner.config.search.parallel // len(devices))
+    parallel = runner.config.search.parallel // len(devices)
     own = runner.config.search.model_copy(update={"parallel": parallel})
     runner.config = runner.config.model_copy(update={"search": own})
     runner.compute = replace(runner.compute, device=devices[0])
     say(f"{'search':<11} {f'{len(devices)} processes':<18} {_words(devices, runner.compute.threads)}")
-    helpers = [_Helper(device, _command(options, runner, device, len(devices))) for device in devices[1:]]
     try:
-        yield
+        for device in devices[1:]:
+            crew.helpers.append(_Helper(device, _command(options, runner, device, len(devices))))
+        yield crew
     except BaseException:
-        for helper in helpers:
+        for helper in crew.helpers:
             helper.stop()
         raise
     finally:
-        for helper in helpers:
-            helper.end()
+        until = time.monotonic() + PATIENCE  # for all of them together
+        for helper in crew.helpers:
+            helper.end(until)
+
+
+@dataclass(slots=True)
+class Crew:
+    """The processes that help out."""
+
+    helpers: list[_Helper] = field(default_factory=list)
+
+    def wait(self) -> None:
+        """Return when all have ended: with the study, or with their last trials because their time is up."""
+        begun, is_said = time.monotonic(), False
+        while running := [helper for helper in self.helpers if helper.process.poll() is None]:
+            if not is_said and time.monotonic() - begun > SHORT:
+                others = f"{len(running)} other process{'es' if len(running) > 1 else ''}"
+                interject(f"{'search':<11} {'time is up':<18} waiting for what {others} of this sweep still train")
+                is_said = True
+            time.sleep(0.1)
+        for helper in self.helpers:
+            helper.reader.join(PATIENCE)  # its last trials are told
 
 
 def leave_with_parent() -> None:
@@ -143,14 +169,18 @@ class _Helper:
         self.is_stopped = True
         self.process.terminate()
 
-    def end(self) -> None:
-        """Wait for its end; it may be saying good-bye to a study that is complete."""
+    def end(self, until: float) -> None:
+        """Wait for its end, but not longer than until then, by `time.monotonic`."""
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.is_stopped = True
             self.process.kill()
             self.process.wait()
+            interject(
+                f"{'search':<11} {'a process less':<18} the one on {self.device} had not ended after {PATIENCE:.0f} s "
+                f"and was killed; the next command tries again what it had in flight"
+            )
         self.reader.join(PATIENCE)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
@@ -163,6 +193,15 @@ class _Helper:
                 interject(line.rstrip("\n"))
             elif line.strip():
                 self.lines.append(line.strip())
-        if self.process.wait() and not self.is_stopped:
-            last = self.lines[-1] if self.lines else f"exit code {self.process.returncode}"
-            interject(f"{'search':<11} {'a process less':<18} the one on {self.device} ended: {last}")
+        if (code := self.process.wait()) and not self.is_stopped:
+            ended = f"the one on {self.device} ended: {_end_in_words(code, self.lines)}"
+            interject(f"{'search':<11} {'a process less':<18} {ended}")
+
+
+def _end_in_words(code: int, lines: Sequence[str]) -> str:
+    """Its last words, unless a signal left it no time for any."""
+    if code == -signal.SIGKILL:
+        return "killed (SIGKILL), mostly by a system that is short of memory; --workers 1 takes less"
+    if code < 0:
+        return f"killed by signal {-code} ({signal.strsignal(-code)})"
+    return lines[-1] if lines else f"exit code {code}"

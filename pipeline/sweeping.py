@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from optuna.study import Study
@@ -17,6 +17,7 @@ from pipeline.config import seconds_of
 from pipeline.errors import StorageError
 from pipeline.gathered import FIXED, PHASE
 from pipeline.graph import SEARCH
+from pipeline.heartbeat import worker_name
 from pipeline.keeping import Keeping
 from pipeline.progress import say
 from pipeline.stages.guided import guided, work_guided
@@ -42,8 +43,11 @@ T = TypeVar("T")
 WANTED = "wanted"  # user attribute of a study: how many trials its search has asked for
 
 
-def sweep(runner: Runner) -> None:
-    """Continue the study of this configuration, score the best of it again, and keep the winner."""
+def sweep(runner: Runner, await_helpers: Callable[[], None] = lambda: None) -> None:
+    """Continue the study of this configuration, score the best of it again, and keep the winner.
+
+    await_helpers: returns when processes that help out, and whose time is up as ours is, have told their last trials.
+    """
 
     def find(quest: Quest, studies: _Studies) -> tuple[Winner, list[Claims]]:
         if quest.search.plan == "guided":
@@ -51,7 +55,7 @@ def sweep(runner: Runner) -> None:
         with studies.of_all() as session:
             return search(quest, session), studies.opened
 
-    winner, opened = _on_studies(runner, find, is_search=True)
+    winner, opened = _on_studies(runner, find, await_helpers)
     winner = replace(winner, study=runner.key("search"))
     file = save_winner(runner.store(SEARCH).folder, runner.winner_key, winner)
     for line in winner_lines(winner, runner.config.metric):
@@ -98,8 +102,10 @@ def _wanted_by_search(runner: Runner) -> int:
     return max((int(s.user_attrs.get(WANTED, 0)) for s in known if s.study_name.startswith(named)), default=0)
 
 
-def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T], *, is_search: bool = False) -> T:
-    """Do that with the studies of this configuration."""
+def _on_studies(
+    runner: Runner, do: Callable[[Quest, _Studies], T], await_helpers: Callable[[], None] | None = None
+) -> T:
+    """Do that with the studies of this configuration. await_helpers: None where we are a helper ourselves."""
     config = runner.config
     runner.bring("ingest")
     dataset = cast("Dataset", runner.value("ingest"))
@@ -120,7 +126,7 @@ def _on_studies(runner: Runner, do: Callable[[Quest, _Studies], T], *, is_search
     quest = Quest(dataset, own, config.search, config.folds, config.metric, runtime, teller.heard)
     try:
         with bar:
-            return do(quest, _Studies(runner, quest, teller, until, opened, is_search))
+            return do(quest, _Studies(runner, quest, teller, until, opened, await_helpers))
     finally:
         _close(opened)
 
@@ -140,7 +146,8 @@ class _Studies:
     teller: TrialTeller
     until: float
     opened: list[Claims]  # one for each study, as this process sees it
-    is_search: bool  # not only a worker of one
+    await_helpers: Callable[[], None] | None  # None: this process does not search, it only helps out
+    me: str = field(default_factory=worker_name)  # the same in all studies
 
     def of_all(self) -> AbstractContextManager[Claims]:
         """The one study of a flat plan."""
@@ -166,14 +173,16 @@ class _Studies:
         epochs = self.quest.base.with_values(fixed).train.epochs
         phase = part.partition(".")[0].replace("_", " ")
         study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
-        if self.is_search and study.user_attrs.get(WANTED) != self.quest.search.trials:
+        if self.await_helpers and study.user_attrs.get(WANTED) != self.quest.search.trials:
             study.set_user_attr(WANTED, self.quest.search.trials)
         if part and PHASE not in study.user_attrs:
             study.set_user_attr(FIXED, dict(fixed))
             study.set_user_attr(PHASE, phase)
         keeping = Keeping(store, key, search, self.quest.runtime.compute, self.teller.say, (part, fixed))
-        ears = keeping.beside(Ears(on_told=self.teller.told, on_wait=self.teller.waits))
-        claims = Claims(study, search.trials, ears, until=self.until)
+        ears = Ears(on_told=self.teller.told, on_wait=self.teller.waits)
+        if self.await_helpers:
+            ears = replace(ears, on_time_up=self.await_helpers)
+        claims = Claims(study, search.trials, keeping.beside(ears), until=self.until, me=self.me)
         self.opened[:] = [other for other in self.opened if other.study.study_name != study.study_name] + [claims]
         where = phase or shown_url(search.storage) or study_file(folder, key).name
         self.teller.opens(claims, where, is_all=not part)

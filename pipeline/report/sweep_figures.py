@@ -178,8 +178,8 @@ def _draw_timeline(facts: SweepFacts) -> Picture | None:
         handles=handles, loc="outside upper right", ncols=len(handles), frameon=False, fontsize=8.5, handlelength=1.2
     )
     caption = (
-        "A bar is a trial, from the moment in which it was asked for to its end; those that overlap were in flight "
-        "together, and share packs."
+        "A bar is a trial, from the moment in which it was asked for to its end; those of one process that overlap "
+        "were in flight together, and share packs."
     )
     return Picture("Who trained what, when", caption, _markup(figure, "timeline", caption, facts), is_wide=True)
 

@@ -49,6 +49,7 @@ def work(quest: Quest, session: Session) -> None:
     values = as_it_stands(quest.base.values, quest.search.space)
     session.begin(values, is_whole=len(values) == len(quest.search.space))
     Pool(quest, session).run()
+    session.settle()
 
 
 def examples(base: Setup, search: Search) -> list[Candidate]:

@@ -115,6 +115,10 @@ class Session(Protocol):
         """At most so many further trials; none where the study has, or is about to have, all that it is to have."""
         ...
 
+    def settle(self) -> None:
+        """Wait for what processes of this search have in flight after nothing more is asked for."""
+        ...
+
     def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
         """Write down a score within the training; whether the trial is to be given up."""
         ...

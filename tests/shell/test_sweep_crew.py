@@ -9,9 +9,10 @@ import sys
 import time
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from optuna.trial import TrialState
 
 from pipeline import sweep_crew
 from pipeline.claims import WORKER
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tests.shell.conftest import Project
 
 QUICK = ("--set", "train.epochs=3", "--set", "search.finalists=0")
+LONG = ("--set", "train.epochs=400", "--set", "search.pruner=none", "--set", "search.sampler=random")
+SHORT_OR_LONG = '[search.space]\n"train.batch_size" = {choice = [240, 2]}\n'
 TWO_CORES = {"available_cores": lambda: 2, "memory_bytes": lambda: 8 << 30}
 
 
@@ -97,6 +100,60 @@ def test_a_helper_that_ends_is_said_and_the_sweep_goes_on_without_it(
     assert "winner: trial" in out
 
 
+def test_a_helper_that_is_killed_is_told_with_its_signal(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with its last ordinary line."""
+    script = "import os, signal; print('3 trials so far', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: [sys.executable, "-c", script])
+    out = project.must("search", "--trials", "3", "--workers", "2", *QUICK)
+    assert "a process less     the one on cpu ended: killed (SIGKILL)" in out
+    assert "so far" not in next(line for line in out.splitlines() if "a process less" in line)
+
+
+def test_a_helper_that_does_not_end_is_killed_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the patience for all of them together."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep_crew, "PATIENCE", 0.5)
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
+    begun = time.monotonic()
+    with beside(a_runner(), parse(["search"]), ("cpu",) * 3):
+        pass
+    assert time.monotonic() - begun < 10
+    assert capsys.readouterr().out.count("had not ended after 0 s and was killed; the next command tries again") == 2
+
+
+def test_there_are_no_more_processes_than_trials_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With search.parallel = 1 one after the other is trained, as asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: pytest.fail("a process was started"))
+    with beside(a_runner("search.parallel=1"), parse(["search"]), ("cpu", "cpu")) as crew:
+        assert crew.helpers == []
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_time_is_up_waits_for_what_its_helpers_train(project: Project) -> None:
+    """No trial is killed or told after the winner was chosen, however unlike the processes' trials are in length."""
+    project.config.write_text(project.config.read_text() + SHORT_OR_LONG)
+    words = ("--trials", "24", "--workers", "2", "--parallel", "2", "--timeout", "3s", *LONG)
+    out = project.must("search", *words, *QUICK[2:])
+    trials = study_of(project).get_trials()
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert len({trial.user_attrs[WORKER] for trial in trials}) == 2
+    assert "killed" not in out
+    assert "a process less" not in out
+    lines = out.splitlines()
+    winner = next(place for place, line in enumerate(lines) if "winner: trial" in line)
+    assert sum(line.startswith("trial ") for line in lines[:winner]) == len(trials) < 24
+
+
+def a_runner(*settings: str) -> Any:
+    """What `beside` looks at of a runner."""
+    config = load_config("", file="c.toml", settings=list(settings)).config
+    compute = sweep_crew.resolve_compute("cpu", 1, "fp32")
+    return SimpleNamespace(config=config, compute=compute, bring=lambda _: None)
+
+
 def test_helpers_are_told_once_to_end_when_the_sweep_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,15 +165,12 @@ def test_helpers_are_told_once_to_end_when_the_sweep_is_interrupted(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep_crew, "_command", lambda *_: [sys.executable, "-c", script])
-    config = load_config("", file="c.toml").config
-    compute = sweep_crew.resolve_compute("cpu", 1, "fp32")
-    runner = SimpleNamespace(config=config, compute=compute, bring=lambda _: None)
 
     def interrupted() -> None:
         time.sleep(1.0)  # until it is ready
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), beside(runner, parse(["search"]), ("cpu", "cpu")):
+    with pytest.raises(KeyboardInterrupt), beside(a_runner(), parse(["search"]), ("cpu", "cpu")):
         interrupted()
     assert (tmp_path / "given back").read_text() == "x"
 

@@ -159,6 +159,7 @@ def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(pr
     assert len(list(project.models.glob("study-*.journal"))) == 1
     page = (project.reports / "sweep.html").read_text()
     assert "36" in page
+    assert "1 process" in page  # through all phases
     project.must("runs", *plan, "--page")
     kept = json.loads(next(project.models.glob("winner-*.json")).read_text())
     assert len(kept["findings"]) >= 9

@@ -44,6 +44,9 @@ class InMemory:
         self.events += [("ask", trial.number) for trial in new]
         return new
 
+    def settle(self):
+        self.events.append(("settle",))
+
     def report(self, trial, epoch, score):
         self.events.append(("report", trial.number, epoch, score))
         return self.over is not None and self.over(trial.number, epoch, score)

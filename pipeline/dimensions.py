@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from pipeline.settings import Config
 
-SEARCHED = ("model.", "train.", "preprocess.", "target.")
+SEARCHED = ("model.", "train.", "preprocess.", "history.", "target.")
 # where and how often a candidate is trained, not what it is
 NOT_SEARCHED = {
     f"train.{key}"
     for key in (
         *("tuned", "device", "threads", "precision", "pack_size", "seeds", "seed", "refit"),
         *("checkpoint_seconds", "engine", "workers", "scheduler", "device_memory"),
-        *("custom_loss", "warm_start"),
+        *("custom_loss", "warm_start", "shrink"),
     )
 } | {"model.custom", "model.options"}
 HIDDEN_LAYERS = {f"model.{key}" for key in ("depth", "width", "shape", "norm", "residual", "activation", "dropout")}
@@ -38,13 +38,14 @@ def faults_of_space(config: Config, known: Sequence[str]) -> Iterator[str]:
             remedy = (
                 f"did you mean {near[0]!r}?"
                 if near
-                else "a search varies keys of [model], [train], [preprocess] and [target]"
+                else "a search varies keys of [model], [train], [preprocess], [history] and [target]"
             )
             yield f"search.space has an unknown key {key!r}; {remedy}"
         elif key not in searchable:
             yield (
                 f"search.space has {key!r}, which is never searched: a search varies what a network is and learns by, "
-                f"in [model], [train], [preprocess] and [target], not where, how often or on which rows it is trained"
+                f"in [model], [train], [preprocess], [history] and [target], not where, how often or on which rows it "
+                f"is trained"
             )
         elif fault := _wrong_kind(key, _value(config, key), dimension):
             yield f"search.space {key}: {fault}"
@@ -71,6 +72,8 @@ def fitting_space(config: Config) -> dict[str, Range]:
 
 def _is_idle(key: str, config: Config) -> bool:
     model = config.model
+    if key.startswith("history.") or key == "target.difference":
+        return not config.time.column
     if model.custom:
         return key.startswith("model.")
     # explicit layers would be no trial at all: a width or a depth takes their place

@@ -57,6 +57,42 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
             "preprocess.scaler": {"choice": ("zscore", "robust", "quantile_normal")},
         },
     },
+    # time series, up to many seasons ahead: what ridge regression on the lag window forecasts, and a residual network
+    # that sees changes and no levels, so that it does not believe in the levels of its training rows
+    "window": {
+        "target.difference": "ridge",
+        "history.relative": True,
+        "history.phase_mean": False,
+        "preprocess.clip_unseen": True,
+        "preprocess.smooth_clip": 3.0,
+        "model.width": 256,
+        "model.depth": 5,
+        "model.residual": 2,
+        "model.activation": "gelu",
+        "model.dropout": 0.1,
+        "train.loss": "huber",
+        "train.loss_parameter": 0.5,
+        "train.lr": 3e-4,
+        "train.weight_decay": 1e-2,
+        "train.schedule": "cosine",
+        "train.warmup": 0.1,
+        "train.clip_norm": 1.0,
+        "train.batch_size": 512,
+        "train.epochs": 10,
+        "train.seeds": 3,
+        "train.shrink": True,
+        "search.space": {
+            "train.lr": {"log": (1e-4, 3e-3)},
+            "train.weight_decay": {"log": (1e-3, 1.0)},
+            "train.batch_size": {"choice": (256, 512, 1024)},
+            "train.epochs": {"choice": (5, 10, 20)},
+            "model.width": {"choice": (64, 128, 256)},
+            "model.dropout": {"uniform": (0.0, 0.5)},
+            "preprocess.scaler": {"choice": ("zscore", "robust", "quantile_normal")},
+            "history.relative": {"choice": (True, False)},
+            "target.difference": {"choice": ("ridge", "last")},
+        },
+    },
 }
 # `--fast`: does it run at all?
 FAST: Mapping[str, object] = {

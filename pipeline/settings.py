@@ -132,10 +132,11 @@ class Target(Settings):
         "auto", description="auto: what the metric suggests"
     )
     standardize: bool = Field(True, description="zero mean, unit spread on each fold's training rows")
-    difference: Literal["none", "last", "season", "phase_mean"] = Field(
+    difference: Literal["none", "last", "season", "phase_mean", "ridge"] = Field(
         "none",
         description="of time series: taken from the target before: the value last known, that of the same phase of the "
-        "shortest season, or the mean of all of the same phase of the longest",
+        "shortest season, the mean of all of the same phase of the longest, or what ridge regression on the lag window "
+        "forecasts",
     )
 
 
@@ -308,6 +309,11 @@ class Train(Settings):
     warm_start: str = Field(
         "", description="file of `export`: networks begin with its weights, fold by fold; empty: fresh"
     )
+    shrink: bool = Field(
+        False,
+        description="where target.difference takes a forecast: keep as much of what networks add to it as pays on rows "
+        "of the other folds",
+    )
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=DEVICE)
@@ -431,7 +437,7 @@ class Search(Settings):
 class Config(Settings):
     """One competition, resolved."""
 
-    recipe: Literal["classic", "textbook"] = Field("classic", description="a named set of defaults")
+    recipe: Literal["classic", "textbook", "window"] = Field("classic", description="a named set of defaults")
     metric: Literal["log_rmse", "rmsle", "rmse", "mse", "mae", "mape", "r2"] = Field(
         "rmse", description="the competition's score"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.facts import Advice
     from pipeline.forecast_facts import ForecastScores
-    from pipeline.timeline import Timeline
+    from pipeline.timeline import Timeline, WindowRidge
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Singles = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -175,6 +175,7 @@ class Encoded:
 
     numeric: Floats  # [R, numeric columns] column by column (Fortran order), NaN where missing
     codes: Codes  # [R, categorical columns] int32; -1 missing, -2 a level outside the vocabulary
+    base: Floats | None = None  # [R] what is taken from their transformed targets, NaN where nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,16 @@ class Overlay:
     rows: Integers  # [changed] ascending
     columns: Integers  # [history columns] positions among the numeric ones
     numeric: Floats  # [changed, history columns]
+    base: Floats | None = None  # [N + T] what the fold takes from transformed targets, of all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Which forecast is taken from transformed targets, and given back to predictions."""
+
+    difference: str  # as target.difference
+    name: str
+    ridge: WindowRidge | None = None  # fitted on all that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +258,7 @@ class Design:
     smooth_clip: float  # z-scores stay within this; 0: as they are
     notices: tuple[Notice, ...]
     overlays: tuple[Overlay, ...] = ()  # [K] of time series; else none
-    base: str = ""  # numeric column that is taken from the transformed target; empty: none
+    taken: Taken | None = None  # from the transformed target; None: nothing
     naive: Mapping[str, Floats] = field(default_factory=dict)  # forecast without a model -> [K, N] of training rows
     hidden: tuple[Booleans, ...] = ()  # [K] rows of `Timeline.known` that each fold may not see
     valid_origins: tuple[Integers, ...] = ()  # [K] of time series: of the rows that each fold scores; else none

@@ -67,6 +67,9 @@ class History(Settings):
     half_lives: Steps = Field((), description="in steps, of exponentially weighted means; empty: one of each season")
     phase_mean: bool = Field(True, description="mean of all earlier values of the same phase of each season")
     differences: bool = Field(True, description="change over one step, and over each season")
+    relative: bool = Field(
+        False, description="values of the target less the latest known one: networks see changes and no levels"
+    )
     encode: Names = Field((), description="columns of levels known ahead: mean of the target so far at each")
     fourier: int = Field(3, ge=0, description="pairs of sine and cosine of each season")
     holidays: str = Field("", description="country, or part of one, such as DE or DE-BY; empty: none")

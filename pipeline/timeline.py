@@ -96,3 +96,12 @@ class Timeline:
     def clock(self) -> Clock:
         """How instants become steps."""
         return self.stamped.clock
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRidge:
+    """A map from a lag window of L steps to H steps ahead. A series' values are divided by its spread before."""
+
+    weights: Floats  # [L, H]
+    spread: Floats  # [G] NaN for a series that does not vary or of which nothing is known
+    strength: float  # of the penalty

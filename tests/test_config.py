@@ -129,7 +129,7 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
         ('[train]\nepochs = "5"\n', "c.toml:2: train.epochs = '5': expected a whole number; TOML writes it 5"),
         ("[train]\nepochs = 5.0\n", "c.toml:2: train.epochs = 5.0: expected a whole number; TOML writes it 5"),
         ("[train]\nrefit = 1\n", "c.toml:2: train.refit = 1: expected true or false"),
-        ('recipe = "clasic"\n', "c.toml:1: recipe = 'clasic': input should be 'classic' or 'textbook'"),
+        ('recipe = "clasic"\n', "c.toml:1: recipe = 'clasic': input should be 'classic', 'textbook' or 'window'"),
         ("[model]\nhidden = [8,\n  0]\n", "c.toml:2: model.hidden.1 = 0: input should be greater than or equal to 1"),
         ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': expected a list, such as [\"a\"]"),
         ('[preprocess]\ncalendar = ["year", "weekday"]\n',
@@ -286,7 +286,7 @@ spaces = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 configs = st.builds(
     Config,
-    recipe=st.sampled_from(["classic", "textbook"]),
+    recipe=st.sampled_from(["classic", "textbook", "window"]),
     metric=st.sampled_from(["rmse", "log_rmse"]),
     raw=st.text("ab1_.-", max_size=9),
     schema=st.builds(Schema, id=texts, target=texts, numeric=names, drop=names,

@@ -33,7 +33,7 @@ def fault_of(dimension):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_has_a_space_of_its_own_that_holds_its_values(recipe):
     """So the first trial is the configuration as it stands, wholly; `config show --origin` names the recipe."""
-    resolved = load_config(f'recipe = "{recipe}"', file="c.toml")
+    resolved = load_config(f'recipe = "{recipe}"\n[time]\ncolumn = "date"', file="c.toml")
     space = resolved.config.search.space
     assert resolved.origins["search.space"] == f"recipe {recipe}"
     assert {key: Range.model_validate(own) for key, own in RECIPES[recipe]["search.space"].items()} == space
@@ -47,6 +47,14 @@ def test_the_textbooks_space_is_one_of_a_linear_model_on_raw_dollars():
     assert not any(key.startswith("model.") for key in space)
     assert space["train.lr"] == {"log": (0.5, 50.0)}
     assert 0.0 in space["train.weight_decay"]["choice"]
+
+
+def test_what_is_made_of_the_past_is_searched_where_there_is_time():
+    """Elsewhere such a dimension would do nothing."""
+    key = "history.relative"
+    assert key in space_of("recipe=window", text='[time]\ncolumn = "date"\n')
+    assert not {key, "target.difference"} & set(space_of("recipe=window"))
+    assert fault_of('"history.windows" = {choice = [24]}').startswith("search.space history.windows: is a list")
 
 
 def test_a_space_of_the_users_replaces_the_recipes_as_a_whole():
@@ -164,7 +172,8 @@ def test_true_and_false_stay_what_they_are():
          "false, found []")),
         ('"train.seeds" = {integer = [1, 3]}',
          ("search.space has 'train.seeds', which is never searched: a search varies what a network is and learns by, "
-         "in [model], [train], [preprocess] and [target], not where, how often or on which rows it is trained")),
+             "in [model], [train], [preprocess], [history] and [target], not where, how often or on which rows it is "
+             "trained")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_is_refused_in_a_sentence(dimension, sentence):

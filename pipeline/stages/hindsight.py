@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.tables import Overlay
+from pipeline.stages.window_baseline import fitted_window
+from pipeline.tables import Overlay, Taken
+from pipeline.tabular.differences import RIDGE, base_name, base_values
 from pipeline.tabular.features import encode, vocabulary_of
 from pipeline.tabular.past import (
-    base_column,
     forecast_origins,
     in_scale,
     naive_forecasts,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Booleans, Codes, Dataset, Floats, Folds, Integers, Notice
     from pipeline.tabular.replay import Replay
     from pipeline.time_settings import History
-    from pipeline.timeline import Moments, Timeline
+    from pipeline.timeline import Known, Moments, Timeline, WindowRidge
 
 REPLAYED = ("auto", "replay")  # kinds of folds that follow the layout of the test
 
@@ -44,10 +45,11 @@ class Hindsight:
 
     folds: Folds
     columns: tuple[str, ...] = ()
-    base: str = ""  # the column that is taken from the target; empty: none
     train: Floats | None = None  # [N, columns] as the fit on every training row sees it
     test: Floats | None = None  # [T, columns]
     overlays: tuple[Overlay, ...] = ()  # [K] its columns counted from 0
+    taken: Taken | None = None  # from the target
+    base: Floats | None = None  # [N + T] its values, as the fit on every training row sees them
     naive: Mapping[str, Floats] | None = None  # [K, N]
     origins: tuple[Integers, ...] = ()  # [K] of the rows that each fold scores
     hidden: tuple[Booleans, ...] = ()  # [K] rows of what is known that each fold may not see
@@ -86,24 +88,75 @@ def look_back(
     train = past_matrix(timeline, known, options, timeline.train, origin, levels)
     of_test = levels_in(dataset.test, dataset, options.encode)
     test = past_matrix(timeline, known, options, timeline.test, timeline.test_origin, of_test)
+    name = base_name(timeline, difference, transform)
+    taker = _Taker(timeline, known, difference)
+    ridge, base = taker.everywhere(origin) if name else (None, None)
     overlays, naive = [], []
     for fold in range(split.folds.count):
-        own = _origins(origin, split, fold)
-        seen = past_matrix(timeline, without(known, split.hidden[fold]), options, timeline.train, own, levels)
-        overlays.append(_overlay(train, seen))
-        naive.append(naive_forecasts(timeline, without(timeline.known, split.hidden[fold]), timeline.train, own))
+        own, hidden = _origins(origin, split, fold), split.hidden[fold]
+        seen = past_matrix(timeline, without(known, hidden), options, timeline.train, own, levels)
+        overlay = _overlay(train, seen)
+        if base is not None:
+            overlay = replace(overlay, base=taker.by_fold(hidden, split.folds.train[fold], own, base))
+        overlays.append(overlay)
+        naive.append(naive_forecasts(timeline, without(timeline.known, hidden), timeline.train, own))
     return Hindsight(
         folds=split.folds,
         columns=columns,
-        base=base_column(timeline, known, options, difference, transform),
         train=train,
         test=test,
         overlays=tuple(overlays),
+        taken=Taken(difference, name, ridge) if name else None,
+        base=base,
         naive={name: np.stack([own[name] for own in naive]) for name in naive[0]},
         origins=split.origins,
         hidden=split.hidden,
         notices=split.notices,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Taker:
+    """Takes forecasts from the target of training rows, as each fold may make them."""
+
+    timeline: Timeline
+    known: Known  # in the scale of the transformed target
+    difference: str
+
+    def ridge(self, hidden: Booleans, train: Integers) -> WindowRidge | None:
+        """The map of a fold with these training rows, where that is what is taken."""
+        if self.difference != RIDGE:
+            return None
+        found = fitted_window(self.timeline, self.known, hidden, train)
+        if found is None:
+            raise ConfigError(
+                'target.difference = "ridge" needs series longer than a window and the steps to forecast behind it, '
+                'and some fold has none; set "last" or "season", or fewer folds'
+            )
+        return found
+
+    def of(self, hidden: Booleans, rows: tuple[Moments, Integers], ridge: WindowRidge | None) -> Floats:
+        """What is taken of rows with these origins [R]."""
+        return base_values(self.timeline, without(self.known, hidden), self.difference, *rows, ridge)
+
+    def everywhere(self, origin: Integers) -> tuple[WindowRidge | None, Floats]:
+        """The map, and what is taken of all rows [N + T], as the fit on every training row has it."""
+        timeline, nothing = self.timeline, np.zeros(len(self.known.step), dtype=np.bool_)
+        ridge = self.ridge(nothing, np.arange(len(origin)))
+        every = ((timeline.train, origin), (timeline.test, timeline.test_origin))
+        return ridge, np.concatenate([self.of(nothing, rows, ridge) for rows in every])
+
+    def by_fold(self, hidden: Booleans, train: Integers, origin: Integers, base: Floats) -> Floats:
+        """[N + T] test rows as everybody sees them, which is how they are forecast."""
+        own = self.of(hidden, (self.timeline.train, origin), self.ridge(hidden, train))
+        return np.append(own, base[len(own) :])
+
+
+def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Moments) -> Floats:
+    """What is taken from the target of rows of a further file [R]; their origins are as those of the test."""
+    origin = forecast_origins(timeline, moments)
+    known = in_scale(timeline.known, transform)
+    return base_values(timeline, known, taken.difference, moments, origin, taken.ridge)
 
 
 def split_in_time(dataset: Dataset, timeline: Timeline, folds: FoldSettings) -> Replay:

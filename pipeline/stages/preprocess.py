@@ -55,6 +55,8 @@ def preprocess(
     numbers = {**numeric_columns([dataset.train, dataset.test], dataset, preprocess), **past.numbers}
     vocabulary = vocabulary_of(dataset.train, dataset.categorical)
     encoded = encode([dataset.train, dataset.test], numbers, dataset.categorical, vocabulary)
+    if past.base is not None:
+        encoded = replace(encoded, base=past.base)
     fitted_rows = [*split.train, np.arange(len(dataset.target))]
     of_files = tuple(numbers)[: len(numbers) - len(past.columns)]
     overlays = tuple(replace(own, columns=own.columns + len(numbers) - len(past.columns)) for own in past.overlays)
@@ -82,7 +84,7 @@ def preprocess(
         dummy_na=preprocess.dummy_na,
         smooth_clip=preprocess.smooth_clip,
         overlays=overlays,
-        base=past.base,
+        taken=past.taken,
         naive=past.naive or {},
         valid_origins=past.origins,
         hidden=past.hidden,

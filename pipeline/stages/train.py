@@ -16,6 +16,7 @@ from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks, slowed
 from pipeline.stages.predict import predict
+from pipeline.stages.shrinkage import check_shrinkage, shares_of, shrunk, shrunk_notice
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Notice
@@ -54,11 +55,19 @@ def train(
     K = design.folds.count
     jobs = training_jobs(design, train)
     network = network_of(candidate, design)
+    if train.shrink:
+        check_shrinkage(design, network)
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     kinds = _failed(design, candidate, jobs, fitted)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     held_back = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
+    kept = []
+    if train.shrink:
+        shares = shares_of(design, fold_predictions)
+        fitted = shrunk(design, network, jobs, fitted, shares)
+        fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
+        kept.append(shrunk_notice(design, shares))
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
@@ -82,6 +91,7 @@ def train(
             *_narrowed(fitted),
             *slowed(fitted),
             *_longer_refit(jobs, fitted, candidate.train, K),
+            *kept,
         ),
         troubles=(*map(advice_of_kind, kinds), *held_back),
     )

@@ -12,8 +12,8 @@ from pipeline.tabular.targets import BACKWARD
 from pipeline.tabular.window_ridge import fit_window_ridge, ridge_forecasts, window_length
 
 if TYPE_CHECKING:
-    from pipeline.tables import Design, Floats
-    from pipeline.timeline import Timeline
+    from pipeline.tables import Booleans, Design, Floats, Integers
+    from pipeline.timeline import Known, Timeline, WindowRidge
 
 WINDOW = "ridge window"
 
@@ -25,14 +25,9 @@ def window_forecasts(timeline: Timeline, design: Design) -> Floats | None:
     """
     transform = design.target_states[-1].transform
     known, origin = in_scale(timeline.known, transform), training_origins(timeline)
-    horizon = int((timeline.test.step - timeline.test_origin).max())
     forecasts = np.full((design.folds.count, len(design.target)), np.nan)
     for fold, (train, valid) in enumerate(zip(design.folds.train, design.folds.valid, strict=True)):
-        is_ahead = timeline.layout in AHEAD or timeline.only_past
-        until = timeline.train.step[train].max() if is_ahead else known.step.max()
-        learned = without(known, design.hidden[fold] | (known.step > until))
-        length = window_length(timeline.clock.seasons, learned)
-        model = fit_window_ridge(learned, length=length, horizon=horizon)
+        model = fitted_window(timeline, known, design.hidden[fold], train)
         if model is None:
             return None
         own = origin.copy()
@@ -43,3 +38,15 @@ def window_forecasts(timeline: Timeline, design: Design) -> Floats | None:
         mean = mean_so_far(without(timeline.known, design.hidden[fold]), own)
         forecasts[fold] = np.where(np.isfinite(found), found, mean)
     return forecasts
+
+
+def fitted_window(timeline: Timeline, known: Known, hidden: Booleans, train: Integers) -> WindowRidge | None:
+    """The map that networks on these training rows may begin from; None where the series are too short for a window.
+
+    known: in the scale of the transformed target; hidden: what of it they may not see.
+    """
+    is_ahead = timeline.layout in AHEAD or timeline.only_past
+    until = timeline.train.step[train].max() if is_ahead else known.step.max()
+    learned = without(known, hidden | (known.step > until))
+    horizon = int((timeline.test.step - timeline.test_origin).max())
+    return fit_window_ridge(learned, length=window_length(timeline.clock.seasons, learned), horizon=horizon)

@@ -1,4 +1,4 @@
-"""What networks need not say: a column of the past is taken from the target, and given back to predictions."""
+"""What networks need not say: a forecast is taken from the target, and given back to predictions."""
 
 from __future__ import annotations
 
@@ -25,18 +25,10 @@ def predictions(design: Design, fold: int, rows: Integers | slice, outputs: Floa
 
 def predictions_of(design: Design, fold: int, rows: Encoded, outputs: Floats) -> Floats:
     """Outputs on any rows, in the target's own scale."""
-    base = rows.numeric[:, design.numeric.index(design.base)] if design.base else None
-    return to_target(design.target_states[fold], outputs, base)
+    return to_target(design.target_states[fold], outputs, rows.base)
 
 
 def base_of(design: Design, fold: int, rows: Integers | slice) -> Floats | None:
     """What is taken from the transformed target of rows of the design, as the fold sees them; None where nothing is."""
-    if not design.base:
-        return None
-    position = design.numeric.index(design.base)
-    base: Floats = design.rows.numeric[:, position]
-    if fold < len(design.overlays):
-        overlay = design.overlays[fold]
-        base = base.copy()
-        base[overlay.rows] = overlay.numeric[:, np.flatnonzero(overlay.columns == position)[0]]
-    return base[rows]
+    base = design.overlays[fold].base if fold < len(design.overlays) else design.rows.base
+    return None if base is None else base[rows]

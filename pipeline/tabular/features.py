@@ -63,14 +63,14 @@ def _codes(column: pd.Series[str], levels: Sequence[str]) -> Codes:
 
 def take(rows: Encoded, index: Integers | slice) -> Encoded:
     """The chosen rows."""
-    return Encoded(rows.numeric[index], rows.codes[index])
+    return Encoded(rows.numeric[index], rows.codes[index], None if rows.base is None else rows.base[index])
 
 
 def overlaid(rows: Encoded, overlay: Overlay) -> Encoded:
     """All rows of a design as one fold sees them."""
     numeric = rows.numeric.copy(order="F")
     numeric[overlay.rows[:, None], overlay.columns] = overlay.numeric
-    return Encoded(numeric, rows.codes)
+    return Encoded(numeric, rows.codes, overlay.base)
 
 
 def rows_of(design: Design, fold: int, index: Integers | slice) -> Encoded:
@@ -84,7 +84,7 @@ def rows_of(design: Design, fold: int, index: Integers | slice) -> Encoded:
     seen = np.flatnonzero(overlay.rows[place] == wanted) if len(overlay.rows) else np.zeros(0, dtype=np.int64)
     numeric = rows.numeric.copy(order="F")
     numeric[seen[:, None], overlay.columns] = overlay.numeric[place[seen]]
-    return Encoded(numeric, rows.codes)
+    return Encoded(numeric, rows.codes, None if overlay.base is None else overlay.base[index])
 
 
 def fit_features(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "last", "season", "difference", "mean", "std", "min", "max", "ewm", "phase_mean", "latest", "since"
 ]  # fmt: skip
+LEVELS = frozenset({"last", "season", "mean", "min", "max", "ewm", "phase_mean"})  # kinds that move with the target
 MOST_CELLS = 2**18  # series x steps that are dense at a time, to stay in a core's cache; one series may be longer
 UNSEASONAL = 7  # steps of windows and half-lives where the clock has no season
 MOST_PERIODS = 8  # that a seasonal naive forecast goes back for a value
@@ -68,10 +69,11 @@ def features_of(history: History, clock: Clock, columns: Sequence[str]) -> tuple
 
 def _of_values(history: History, clock: Clock, name: str) -> Iterator[Feature]:
     """Of single values of the target, and of their phases."""
-    for back in range(history.last):
+    for back in range(history.relative, history.last):  # less the latest one, that at the origin would always be 0
         yield Feature(f"{name}, {f'{back} back' if back else 'at origin'}", "last", 0, 0, back)
     if history.last:
-        yield Feature(f"{name}, latest known", "latest", 0, 0)
+        if not history.relative:
+            yield Feature(f"{name}, latest known", "latest", 0, 0)
         yield Feature(f"{name}, steps since known", "since", 0, 0)
     for season in clock.seasons:
         for back in range(history.seasonal):

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tabular.clocks import to_local
-from pipeline.tabular.history import features_of, history, naive
+from pipeline.tabular.history import LEVELS, features_of, history, naive
 from pipeline.tabular.level_means import level_mean
 from pipeline.tabular.origins import block_origins, drawn_ages, rolling_ages
 from pipeline.tabular.public_holidays import COLUMNS, holiday_columns
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.timeline import Known, Timeline
 
 AGE = "steps ahead"
-_MADE_BY = {"last": "last > 0", "season": "seasonal > 0", "phase_mean": "phase_mean = true"}
 # of targets that spread over magnitudes: what needs no fit may be taken before history is made of them
 ELEMENTWISE: dict[str, Callable[[Floats], Floats]] = {"log": np.log, "log1p": np.log1p}
 
@@ -90,32 +89,6 @@ def encoded_columns(known: Known, options: History) -> tuple[str, ...]:
     return tuple(f"{known.columns[0]}, mean at {name}" for name in options.encode)
 
 
-def base_column(timeline: Timeline, known: Known, options: History, difference: str, transform: str) -> str:
-    """The column of the past that `target.difference` names; empty for "none".
-
-    Raises ConfigError where [history] makes no such column, or where it is not in the scale of the target.
-    """
-    if difference == "none":
-        return ""
-    if transform not in (*ELEMENTWISE, "none"):
-        raise ConfigError(
-            f'target.difference = "{difference}" goes with target.transform none, log or log1p, found {transform!r}; '
-            f"change one of them"
-        )
-    kind = {"last": "latest"}.get(difference, difference)
-    found = [
-        feature
-        for feature in features_of(options, timeline.clock, known.columns)
-        if (feature.column, feature.kind, feature.back) == (0, kind, 0)
-    ]
-    if not found:
-        raise ConfigError(
-            f'target.difference = "{difference}" takes a column of the past that is not made: it needs [history] '
-            f"{_MADE_BY[difference]}, and a season where it names one"
-        )
-    return (max if difference == "phase_mean" else min)(found, key=lambda feature: feature.span).name
-
-
 def past_matrix(
     timeline: Timeline,
     known: Known,
@@ -129,7 +102,11 @@ def past_matrix(
     levels: the rows' codes in each column that is encoded [R, columns of levels]; below 0 where unknown.
     Raises ConfigError for holidays where the clock has no dates.
     """
-    made = [history(known, features_of(options, timeline.clock, known.columns), moments, origin)]
+    features = features_of(options, timeline.clock, known.columns)
+    made = [history(known, features, moments, origin)]
+    latest = naive(known, moments, origin, 0)[:, None] if options.relative else None
+    if latest is not None:
+        made[0][:, [place for place, one in enumerate(features) if one.column == 0 and one.kind in LEVELS]] -= latest
     if options.age:
         made.append(np.log1p((moments.step - origin).astype(np.float64))[:, None])
     for period in timeline.clock.seasons:
@@ -138,7 +115,8 @@ def past_matrix(
         made += [np.stack([np.sin(pair * angle), np.cos(pair * angle)], axis=1) for pair in pairs]
     for at, name in enumerate(options.encode):
         assert levels is not None, "rows have the levels that are encoded"
-        made.append(level_mean(known, name, levels[:, at], origin)[:, None])
+        mean = level_mean(known, name, levels[:, at], origin)[:, None]
+        made.append(mean if latest is None else mean - latest)
     if options.holidays:
         made.append(_holidays(timeline, options.holidays, moments))
     return np.concatenate(made, axis=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.timeline import UNKNOWN_SERIES
+from pipeline.timeline import UNKNOWN_SERIES, WindowRidge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,15 +24,6 @@ LATE_SHARE = 0.2  # of the windows, the latest, by which the penalty is chosen
 MOST_WINDOWS = 200_000
 ROWS_AT_A_TIME = 8192
 LONGEST_SHARE = 3  # of a window: the span of the longest series divided by this
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRidge:
-    """A fitted map. Values of a series are divided by its spread before, and forecasts multiplied after."""
-
-    weights: Floats  # [L, H]
-    spread: Floats  # [G] NaN for a series that does not vary or of which nothing is known
-    strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +81,7 @@ def ridge_forecasts(model: WindowRidge, known: Known, moments: Moments, origin: 
     """
     length, horizon = model.weights.shape
     lines, age = _lines(known), moments.step - origin
+    by_step = np.ascontiguousarray(model.weights.T)
     found = np.full(len(origin), np.nan)
     order = np.argsort(moments.series, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(moments.series[order])) + 1):
@@ -101,7 +93,8 @@ def ridge_forecasts(model: WindowRidge, known: Known, moments: Moments, origin: 
             place = (origin[rows, None] - line.first + np.arange(1 - length, 1)).clip(0, len(line.values) - 1)
             windows = line.values[place]
             last = windows[:, -1:]
-            ahead = np.einsum("rl,lr->r", (windows - last) / spread, model.weights[:, age[rows] - 1])
+            # sums over the contiguous axis: a row's bits are the same alone and among others
+            ahead = ((windows - last) / spread * by_step[age[rows] - 1]).sum(axis=1)
             # a series that never varied is forecast to stay
             found[rows] = last[:, 0] + np.nan_to_num(ahead * spread)
     return found

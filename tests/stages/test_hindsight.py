@@ -63,11 +63,11 @@ def dataset_of(train, test, layout, metric="rmse", **time):
     return ingest(raw_tables(csv_of(train), csv_of(test)), roles=ROLES, metric=metric, time=settings)
 
 
-def design_of(dataset, *, preparation=PREPARATION, history=SEASONAL, metric="rmse", **folds):
+def design_of(dataset, *, preparation=PREPARATION, history=SEASONAL, metric="rmse", difference="none", **folds):
     return preprocess(
         dataset,
         preprocess=preparation,
-        target=Target(),
+        target=Target(difference=difference),
         folds=FoldSettings(**({"count": 3} | folds)),
         metric=metric,
         history=history,
@@ -307,6 +307,30 @@ def test_held_out_rows_read_again_are_the_designs_test_rows(layout):
         dataset, design, table(csv_of(held), "held.csv"), roles=ROLES, options=PREPARATION, history=SEASONAL
     )
     assert_same(rows.numeric, design.rows.numeric[len(design.target) :])
+
+
+@pytest.mark.parametrize(
+    ("layout", "difference"),
+    [(one, "last") for one in LAYOUTS]
+    + [(one, by) for one in LAYOUTS[:-1] for by in ("season", "phase_mean", "ridge")],  # new series have no window
+)
+def test_what_is_taken_from_rows_of_the_test_read_again_is_the_designs(layout, difference):
+    """FAULT 51: bit for bit, together and one by one where that is promised."""
+    _, test = frames(layout)
+    dataset = dataset_of(*frames(layout), layout)
+    design = design_of(dataset, difference=difference)
+
+    def base_of(some):
+        _, rows, _ = prepare_rows(
+            dataset, design, table(csv_of(some), "test.csv"), roles=ROLES, options=PREPARATION, history=SEASONAL
+        )  # fmt: skip
+        return rows.base
+
+    own = design.rows.base[len(design.target) :]
+    assert_same(base_of(test), own)
+    if layout in ("future", "rolling", "interleaved"):
+        for row in range(0, len(test), 7):
+            assert_same(base_of(test[row : row + 1]), own[row : row + 1])
 
 
 @pytest.mark.parametrize("layout", ["future", "rolling", "interleaved"])

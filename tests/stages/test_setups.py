@@ -2,6 +2,7 @@
 
 import pytest
 from builders import generated_dataset, on_cpu
+from panels import panel
 
 from pipeline.errors import ConfigError
 from pipeline.settings import FoldSettings, Model, Preprocess, Search, Target, Train
@@ -53,6 +54,15 @@ def test_setups_that_are_preprocessed_alike_share_a_bench(benches):
     scaled = benches.of(BASE.with_values({"preprocess.scaler": "minmax"}))
     assert first.blocks.matrix.min() < -1 < scaled.blocks.matrix.min()
     assert benches.starts_of(BASE) == first.blocks.start
+
+
+def test_the_past_may_be_made_in_another_way():
+    """Of time series: what is made of it, and what of it is taken from the target."""
+    folds = FoldSettings(count=2)
+    own = Benches(Quest(panel(), BASE, Search(), folds, "mae", on_cpu()), folds)
+    plain, relative = (own.design_of(BASE.with_values({"history.relative": one})) for one in (False, True))
+    assert set(plain.numeric) - set(relative.numeric) == {"y, at origin", "y, latest known"}
+    assert own.design_of(BASE.with_values({"target.difference": "season"})).taken.name == "y, season 7"
 
 
 def test_only_the_last_few_benches_stay_on_the_device(benches):

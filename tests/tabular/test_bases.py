@@ -1,4 +1,4 @@
-"""A column of the past is taken from the target and given back: whoever predicts gives the same."""
+"""A forecast is taken from the target and given back: whoever predicts gives the same."""
 
 from dataclasses import replace
 
@@ -13,17 +13,19 @@ from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Compute, Job, Network
 from pipeline.tabular.bases import base_of, network_target, predictions, predictions_of
 from pipeline.tabular.features import rows_of, take
+from pipeline.time_settings import History
 
 ZERO = Network(inputs=1, hidden=(), activation="relu", init="pytorch", init_scale=0.01)
 
 
-def design_of(difference, dataset=None, **options):
+def design_of(difference, dataset=None, history=None, **options):
     return preprocess(
         dataset or panel(days=70),
         preprocess=Preprocess(),
         target=Target(**({"difference": difference} | options)),
         folds=FoldSettings(count=2),
         metric="mae",
+        history=history,
     )
 
 
@@ -34,14 +36,68 @@ def design_of(difference, dataset=None, **options):
 def test_each_difference_takes_its_column_as_the_fold_sees_it(difference, column):
     """Not as everybody does: rows behind a stretch that a fold scores know less."""
     design = design_of(difference, panel(days=112, layout="interleaved"))
-    assert design.base == column
+    assert design.taken.name == column
     at = design.numeric.index(column)
     rows = np.arange(len(design.target))
     for fold in range(design.folds.count + 1):
-        seen = rows_of(design, fold, rows).numeric[:, at]
-        np.testing.assert_array_equal(base_of(design, fold, rows), seen)
-    own, everybody = base_of(design, 0, rows), design.rows.numeric[rows, at]
+        seen = rows_of(design, fold, rows)
+        np.testing.assert_array_equal(base_of(design, fold, rows), seen.numeric[:, at])
+        np.testing.assert_array_equal(base_of(design, fold, rows), seen.base)
+    own, everybody = base_of(design, 0, rows), design.rows.base[rows]
     assert not np.array_equal(own, everybody, equal_nan=True)
+
+
+def test_what_is_taken_need_not_be_a_column():
+    """History relative to the latest value has no column of it."""
+    history = History(relative=True)
+    design = design_of("last", history=history)
+    assert "y, latest known" not in design.numeric
+    plain = design_of("last")
+    np.testing.assert_array_equal(design.rows.base, plain.rows.base)
+    at = plain.numeric.index("y, latest known")
+    np.testing.assert_array_equal(plain.rows.numeric[:, at], design.rows.base)
+
+
+def test_ridge_is_fitted_on_what_each_fold_may_learn_from():
+    """Not on what it scores: other targets there change neither what the fold takes from training rows nor from it."""
+    dataset = panel(days=112)
+    design = design_of("ridge", dataset)
+    assert design.taken.name == "y, ridge on the lag window"
+    valid = design.folds.valid[0]
+    timeline = dataset.timeline
+    scored = np.isin(timeline.known.step, timeline.train.step[valid])
+    values = timeline.known.values.copy()
+    values[scored] += 1000.0
+    other = design_of(
+        "ridge", replace(dataset, timeline=replace(timeline, known=replace(timeline.known, values=values)))
+    )
+    rows = np.append(design.folds.train[0], valid)
+    np.testing.assert_array_equal(base_of(other, 0, rows), base_of(design, 0, rows))
+    K = design.folds.count
+    assert not np.allclose(base_of(other, K, rows), base_of(design, K, rows))
+
+
+def test_ridge_takes_nearly_all_of_what_repeats():
+    """Weeks repeat and climb by 7: hardly anything is left to say of a row whose whole window is known."""
+    design = design_of("ridge", panel(days=140), standardize=False)
+    left = network_target(design, 0)
+    late = np.arange(len(left)) >= 2 * len(left) // 3
+    assert np.abs(left[late]).mean() < 0.2 * np.abs(design.target - design.target.mean()).mean()
+
+
+def test_ridge_on_series_that_are_too_short_is_a_sentence():
+    """With what to set instead."""
+    with pytest.raises(ConfigError, match=r'target\.difference = "ridge" needs series longer than a window'):
+        design_of("ridge", panel(days=20))
+
+
+def test_a_season_that_is_not_there_is_a_sentence():
+    """With a setting that names one."""
+    dataset = panel()
+    stamped = replace(dataset.timeline.stamped, clock=replace(dataset.timeline.clock, seasons=()))
+    dataset = replace(dataset, timeline=replace(dataset.timeline, stamped=stamped))
+    with pytest.raises(ConfigError, match=r"needs a season, and these rows have none; name it, such as time\.season"):
+        design_of("season", dataset)
 
 
 def test_networks_are_trained_on_what_is_left():
@@ -52,7 +108,7 @@ def test_networks_are_trained_on_what_is_left():
     assert set(left[is_known].round(9)) == {7.0}
 
 
-@pytest.mark.parametrize("difference", ["none", "last"])
+@pytest.mark.parametrize("difference", ["none", "last", "ridge"])
 def test_outputs_come_back_by_every_way_alike(difference):
     """Of rows of the design, and of rows that are handed in."""
     design = design_of(difference)

@@ -224,6 +224,7 @@ HISTORIES = st.builds(
     statistics=st.sampled_from([(), ("mean",), ("std", "max")]),
     phase_mean=st.booleans(),
     differences=st.booleans(),
+    relative=st.booleans(),
     fourier=st.integers(0, 4),
     age=st.booleans(),
 )
@@ -248,6 +249,36 @@ def test_the_past_begins_with_history_column_for_column():
     found = past_matrix(own, known, History(), moments, origin)
     assert_same_bits(found[:, : len(features)], history(known, features, moments, origin))
     assert past_columns(own, known, History())[: len(features)] == tuple(feature.name for feature in features)
+
+
+def test_relative_columns_are_less_the_latest_known_value():
+    """Known are 0 to 9 squared: from origin 8, the value before is 49 - 64; spreads and ages stay; no column is 0."""
+    own = timeline(line(np.arange(10.0) ** 2), of(range(10)), of([10]), seasons=(4,))
+    absolute, relative = History(windows=(2,)), History(windows=(2,), relative=True)
+    rows, origin = of([10]), np.array([8])
+    names = past_columns(own, own.known, relative)
+    found = dict(zip(names, past_matrix(own, own.known, relative, rows, origin)[0], strict=True))
+    plain = past_matrix(own, own.known, absolute, rows, origin)[0]
+    before = dict(zip(past_columns(own, own.known, absolute), plain, strict=True))
+    assert set(before) - set(found) == {"y, at origin", "y, latest known"}
+    assert found["y, 1 back"] == 49 - 64
+    assert found["y, mean of 2"] == (49 + 64) / 2 - 64
+    assert found["y, season 4"] == before["y, season 4"] - 64
+    for same in ("y, std of 2", "y, change over 1", "y, steps since known", AGE):
+        assert found[same] == before[same]
+
+
+@given(st.floats(-1e3, 1e3))
+def test_relative_columns_do_not_see_levels(level):
+    """All values so much higher: not a column moves but by a rounding."""
+    known, (moments, origin) = sample(), asked()
+    options = History(relative=True)
+    own = timeline(known, known.moments, of([200]), seasons=(24,))
+    moved = known.values.copy()
+    moved[:, 0] += level
+    higher = replace(known, values=moved)
+    found, clean = (past_matrix(own, one, options, moments, origin) for one in (higher, known))
+    np.testing.assert_allclose(found, clean, atol=1e-7)
 
 
 def test_age_and_seasons_by_hand():

@@ -52,7 +52,7 @@ from pipeline.tabular.targets import to_target
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.settings import Search
+    from pipeline.search_settings import Search
     from pipeline.stages.setups import Setup
     from pipeline.tables import Design, Floats
 

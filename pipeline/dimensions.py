@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from pipeline.expectations import expected
-from pipeline.settings import Range
+from pipeline.search_settings import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ import optuna
 import optuna.distributions as kinds
 
 from pipeline.claims import is_claimed
-from pipeline.settings import Range
+from pipeline.search_settings import Range
 from pipeline.stages.trials import STANDS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-    from pipeline.tables import Winner
+    from pipeline.outcomes import Winner
 
 PHASE, FIXED = "phase", "fixed"  # user attributes of a phase's study: its name, and the values it began with
 

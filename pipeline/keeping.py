@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from pipeline.errors import ArtifactError
 from pipeline.graph import key_of
 from pipeline.kept import KEPT, manifests_of, parts_of
-from pipeline.tables import Kept
+from pipeline.outcomes import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from pipeline.claims import Ears
-    from pipeline.settings import Search
+    from pipeline.search_settings import Search
     from pipeline.stages.trials import Session, Trained
     from pipeline.store import Store
     from pipeline.tables import Compute

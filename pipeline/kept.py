@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.graph import key_of
+from pipeline.outcomes import Kept
 from pipeline.store import read_manifest
-from pipeline.tables import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,9 +22,10 @@ from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
+    from pipeline.outcomes import Winner
     from pipeline.runtime import Checkpoint, Spread
     from pipeline.settings import Config
-    from pipeline.tables import Allowance, Compute, Weights, Winner
+    from pipeline.tables import Allowance, Compute, Weights
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from pipeline.config import seconds_of
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.files import write_atomically
+from pipeline.outcomes import Finalist, Winner
 from pipeline.store import KEY_SHOWN
-from pipeline.tables import Finalist, Winner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import optuna
 
-    from pipeline.settings import Search
+    from pipeline.search_settings import Search
 
 
 def study_file(folder: Path, key: str) -> Path:

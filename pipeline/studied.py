@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from pipeline.outcomes import Winner
     from pipeline.report.sweep_facts import State
-    from pipeline.settings import Range
-    from pipeline.tables import Winner
+    from pipeline.search_settings import Range
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "scored",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     import optuna
 
+    from pipeline.outcomes import Winner
     from pipeline.runner import Runner
-    from pipeline.tables import Winner
 
 MODULE = "pipeline.report.sweep_page"
 

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from pipeline.outcomes import Winner
     from pipeline.runner import Runner
-    from pipeline.settings import Search
+    from pipeline.search_settings import Search
     from pipeline.stages.plans import Phase
-    from pipeline.tables import Dataset, Winner
+    from pipeline.tables import Dataset
 
 T = TypeVar("T")
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from pipeline.claims import Claims
+    from pipeline.outcomes import Winner
     from pipeline.progress import Bar
     from pipeline.runtime import Flight
     from pipeline.stages.plans import Phase
-    from pipeline.tables import Winner
 
 QUIET_SECONDS = 60.0  # without a terminal: after so long without a line, one that says how far it is
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

@@ -12,7 +12,8 @@ from pipeline.config import key_lines, known_keys, load_config, value_at, with_v
 from pipeline.errors import ConfigError
 from pipeline.expectations import TEXTS
 from pipeline.recipes import FAST, RECIPES
-from pipeline.settings import Config, FoldSettings, Model, Preprocess, Range, Schema, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import Config, FoldSettings, Model, Preprocess, Schema, Target, Train
 from pipeline.time_settings import Time
 
 COMPETITIONS = Path(__file__).parent.parent / "competitions"

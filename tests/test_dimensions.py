@@ -8,7 +8,7 @@ from pipeline.config import check_config, known_keys, load_config, value_at
 from pipeline.dimensions import NOT_SEARCHED, faults_of_space
 from pipeline.errors import ConfigError
 from pipeline.recipes import RECIPES
-from pipeline.settings import Range
+from pipeline.search_settings import Range
 from pipeline.stages.spaces import as_it_stands
 
 KNOWN = list(known_keys())

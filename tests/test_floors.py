@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {
     *("errors", "tables", "settings", "recipes", "config", "expectations", "dimensions", "runtime", "facts"),
-    *("usercode", "sections", "time_settings", "timeline", "forecast_facts"),
+    *("usercode", "sections", "time_settings", "search_settings", "timeline", "forecast_facts", "outcomes"),
 }
 # what a folder must not import at run time: whoever loads a table pays for no torch, and the engine knows no frame
 FORBIDDEN = {

@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.outcomes import Finalist, Standing, Winner
 from pipeline.runtime import compute_always
 from pipeline.stages.hindsight import REPLAYED
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
 from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
-from pipeline.tables import Finalist, Job, Standing, Winner
+from pipeline.tables import Job
 from pipeline.tabular.replay import BLOCKS
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from pipeline.outcomes import Standing, Winner
     from pipeline.stages.plans import Phase
     from pipeline.stages.setups import Quest
     from pipeline.stages.trials import Session
-    from pipeline.tables import Standing, Winner
 
     # a phase, with what the phases before it have fixed -> the study of just that
     Sessions = Callable[[Phase, Mapping[str, object]], AbstractContextManager[Session]]

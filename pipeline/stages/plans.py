@@ -14,15 +14,15 @@ import numpy as np
 
 from pipeline.dimensions import holding
 from pipeline.errors import ConfigError
-from pipeline.settings import Range
+from pipeline.search_settings import Range
 from pipeline.tabular.metrics import metric_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.settings import Search
+    from pipeline.outcomes import Standing
+    from pipeline.search_settings import Search
     from pipeline.stages.setups import Setup
-    from pipeline.tables import Standing
 
     Values = Mapping[str, object]
     Space = Mapping[str, Range]

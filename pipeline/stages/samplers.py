@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from pipeline.settings import Range, Search
+    from pipeline.search_settings import Range, Search
 
 POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
 FEWEST_BESIDE = 4  # trials that were as far, before one is given up for being worse

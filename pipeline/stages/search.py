@@ -10,22 +10,22 @@ from optuna.study import create_study
 from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.outcomes import Standing
 from pipeline.stages.finalists import rescored
 from pipeline.stages.pool import Pool
 from pipeline.stages.spaces import as_it_stands, suggested
 from pipeline.stages.trials import CAUSE, TRAIN, VALID, is_void, stands
-from pipeline.tables import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import optuna
 
-    from pipeline.settings import Search
+    from pipeline.outcomes import Winner
+    from pipeline.search_settings import Search
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.setups import Quest, Setup
     from pipeline.stages.trials import Session
-    from pipeline.tables import Winner
 
 
 def search(quest: Quest, session: Session) -> Winner:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from pipeline.engine.data import Data
     from pipeline.runtime import Flight, Runtime
-    from pipeline.settings import Config, FoldSettings, Model, Preprocess, Search, Target, Train
+    from pipeline.search_settings import Search
+    from pipeline.settings import Config, FoldSettings, Model, Preprocess, Target, Train
     from pipeline.stages.learners import Blocks
     from pipeline.tables import Dataset, Design, Weights
 

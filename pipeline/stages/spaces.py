@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import optuna
 
-    from pipeline.settings import Range
+    from pipeline.search_settings import Range
 
 Values = dict[str, object]  # dotted key of the configuration -> what a trial tries there
 

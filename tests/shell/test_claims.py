@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from pipeline.claims import MOST_RETRIES, RETRIES, RETRY_OF, WORKER, Claims, Ears, Patience, is_claimed
 from pipeline.heartbeat import computer, is_alive
-from pipeline.settings import Range, Search
+from pipeline.search_settings import Range, Search
 from pipeline.stages.samplers import sampler_of
 from pipeline.stages.trials import CAUSE, STANDS, is_void
 from pipeline.storage import open_study

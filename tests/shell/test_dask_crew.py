@@ -20,7 +20,8 @@ from pipeline.dask_crew import DaskCrew, UntilStopped, differences
 from pipeline.devices import Places
 from pipeline.errors import ConfigError, TrainingError, WorkerError
 from pipeline.runtime import Part, Runtime
-from pipeline.settings import FoldSettings, Preprocess, Range, Search, Target
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.spreading import open_spread
 from pipeline.stages.packs import PackWork
 from pipeline.stages.search import search

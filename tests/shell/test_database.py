@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from pipeline.claims import Claims, Ears
 from pipeline.database import Database, open_database, tried_once
 from pipeline.errors import StorageError
-from pipeline.settings import Range, Search
+from pipeline.search_settings import Range, Search
 from pipeline.storage import open_study
 from tests.stages.studies import UNSEEN
 

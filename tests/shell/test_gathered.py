@@ -8,8 +8,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from pipeline.gathered import FIXED, PHASE, gathered
+from pipeline.outcomes import Finalist, Winner
 from pipeline.stages.trials import stands
-from pipeline.tables import Finalist, Winner
 
 BASE = {"train.lr": 0.1, "train.epochs": 10, "model.width": 8}
 EPOCHS = {"train.epochs": CategoricalDistribution((5, 10))}

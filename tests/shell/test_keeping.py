@@ -11,7 +11,7 @@ import pytest
 from pipeline.claims import Claims, Ears, Patience
 from pipeline.keeping import Keeping
 from pipeline.kept import kept_predictions
-from pipeline.settings import Range, Search
+from pipeline.search_settings import Range, Search
 from pipeline.storage import open_study, study_file
 from pipeline.store import Store
 from pipeline.tables import Compute, Folds

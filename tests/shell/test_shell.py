@@ -15,7 +15,7 @@ from pipeline.config import known_keys, load_config, value_at, with_values
 from pipeline.devices import available_cores, cache_class, resolve_compute
 from pipeline.graph import NOT_IN_KEYS, SEARCH, STAGES, key_of, key_parts
 from pipeline.journal import heal_journal
-from pipeline.settings import Search
+from pipeline.search_settings import Search
 from pipeline.storage import open_study
 from pipeline.tables import Compute
 from tests.shell.conftest import CONFIG, Project

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import ArtifactError, ConfigError, StorageError
-from pipeline.settings import Search
+from pipeline.outcomes import Finalist, Winner
+from pipeline.search_settings import Search
 from pipeline.storage import load_winner, open_study, save_winner, shown_url, study_file
-from pipeline.tables import Finalist, Winner
 
 if TYPE_CHECKING:
     from pathlib import Path

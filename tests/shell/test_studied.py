@@ -13,9 +13,9 @@ from optuna.trial import TrialState, create_trial
 
 from pipeline import studied
 from pipeline.claims import WORKER
-from pipeline.settings import Range
+from pipeline.outcomes import Finalist, Winner
+from pipeline.search_settings import Range
 from pipeline.stages.trials import CAUSE
-from pipeline.tables import Finalist, Winner
 
 if TYPE_CHECKING:
     from pipeline.report.sweep_facts import SweepFacts

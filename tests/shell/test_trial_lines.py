@@ -8,9 +8,9 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+from pipeline.outcomes import Finalist, Winner
 from pipeline.runtime import Flight
 from pipeline.stages.trials import CAUSE
-from pipeline.tables import Finalist, Winner
 from pipeline.trial_lines import QUIET_SECONDS, TrialTeller, winner_lines
 
 if TYPE_CHECKING:

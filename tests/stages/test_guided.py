@@ -8,7 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.settings import FoldSettings, Preprocess, Range, Search, Target
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.guided import guided, work_guided
 from pipeline.stages.samplers import sampler_of
 from pipeline.stages.search import work

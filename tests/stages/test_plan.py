@@ -8,7 +8,8 @@ from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, 
 
 from pipeline.engine.sources import Streamed
 from pipeline.runtime import Room, Runtime
-from pipeline.settings import Preprocess, Range, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import Preprocess, Target, Train
 from pipeline.stages import limits as limits_module
 from pipeline.stages import plan
 from pipeline.stages.assignments import Candidate, training_jobs

@@ -3,10 +3,11 @@
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.settings import Model, Preprocess, Range, Search, Target, Train
+from pipeline.outcomes import Standing
+from pipeline.search_settings import Range, Search
+from pipeline.settings import Model, Preprocess, Target, Train
 from pipeline.stages.plans import FEWEST, can_overfit, finding, found_in, overfitting, phases_of, wider, with_own
 from pipeline.stages.setups import Setup
-from pipeline.tables import Standing
 
 BASE = Setup(Preprocess(), Target(), Model(activation="silu"), Train())
 ORDER = [

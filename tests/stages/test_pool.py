@@ -7,7 +7,8 @@ from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError
 from pipeline.runtime import hear_nothing
-from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages import pool as module
 from pipeline.stages.pool import Pool
 from pipeline.stages.setups import Quest, Setup

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.settings import Range, Search
+from pipeline.search_settings import Range, Search
 from pipeline.stages.samplers import pruner_of, sampler_of
 from pipeline.stages.spaces import suggested
 

@@ -5,7 +5,8 @@ from builders import generated_dataset, on_cpu
 from optuna.trial import TrialState
 
 from pipeline.errors import TrainingError
-from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages import finalists as module
 from pipeline.stages.finalists import fresh_folds
 from pipeline.stages.search import examples, search

@@ -5,7 +5,8 @@ from builders import generated_dataset, on_cpu
 from panels import panel
 
 from pipeline.errors import ConfigError
-from pipeline.settings import FoldSettings, Model, Preprocess, Search, Target, Train
+from pipeline.search_settings import Search
+from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.assignments import hidden_widths
 from pipeline.stages.setups import BENCHES_HELD, Benches, Quest, Setup
 

@@ -6,7 +6,8 @@ from builders import generated_dataset, on_cpu
 from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError
-from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.search import work
 from pipeline.stages.setups import Quest, Setup

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from builders import generated_dataset, on_cpu
 
-from pipeline.settings import FoldSettings, Model, Preprocess, Range, Search, Target, Train
+from pipeline.search_settings import Range, Search
+from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.pool import Pool
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.setups import Quest, Setup

@@ -7,7 +7,10 @@ import pytest
 from panels import panel, untrained
 
 from pipeline.stages.evaluate import evaluate
-from pipeline.stages.window_baseline import WINDOW, window_forecasts
+from pipeline.stages.window_baseline import WINDOW, fitted_window, window_forecasts
+from pipeline.tabular.past import in_scale, without
+from pipeline.tabular.window_ridge import ridge_forecasts
+from pipeline.timeline import Moments
 
 LAYOUTS = ["future", "interleaved", "rolling"]
 
@@ -53,3 +56,21 @@ def test_what_a_fold_scores_changes_nothing_of_its_forecasts(layout):
         assert hidden.any()
         np.testing.assert_array_equal(other[fold][seen], clean[fold][seen])
         assert np.isfinite(clean[fold][valid]).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("metric", ["mae", "rmsle"])
+def test_rows_that_a_fold_scores_are_forecast_from_where_the_test_is(layout, metric):
+    """From the origins that they have in the fold, in the target's own scale, whatever scale history is made in."""
+    dataset = panel(days=112, layout=layout, metric=metric)
+    design, _ = untrained(dataset, metric=metric)
+    found = window_forecasts(dataset.timeline, design)
+    timeline, transform = dataset.timeline, design.target_states[-1].transform
+    assert transform == ("log1p" if metric == "rmsle" else "none")
+    known = in_scale(timeline.known, transform)
+    for fold, valid in enumerate(design.folds.valid):
+        model = fitted_window(timeline, known, design.hidden[fold], design.folds.train[fold])
+        rows = Moments(timeline.train.series[valid], timeline.train.step[valid])
+        own = ridge_forecasts(model, without(known, design.hidden[fold]), rows, design.valid_origins[fold])
+        assert np.isfinite(own).all()
+        np.testing.assert_array_equal(found[fold, valid], np.expm1(own) if metric == "rmsle" else own)

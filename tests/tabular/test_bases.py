@@ -12,8 +12,10 @@ from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Compute, Job, Network
 from pipeline.tabular.bases import base_of, network_target, predictions, predictions_of
-from pipeline.tabular.features import rows_of, take
+from pipeline.tabular.differences import base_values
+from pipeline.tabular.features import overlaid, rows_of, take
 from pipeline.time_settings import History
+from pipeline.timeline import Moments
 
 ZERO = Network(inputs=1, hidden=(), activation="relu", init="pytorch", init_scale=0.01)
 
@@ -58,23 +60,53 @@ def test_what_is_taken_need_not_be_a_column():
     np.testing.assert_array_equal(plain.rows.numeric[:, at], design.rows.base)
 
 
-def test_ridge_is_fitted_on_what_each_fold_may_learn_from():
-    """Not on what it scores: other targets there change neither what the fold takes from training rows nor from it."""
-    dataset = panel(days=112)
+@pytest.mark.parametrize("layout", ["future", "interleaved"])
+def test_ridge_is_fitted_on_what_each_fold_may_learn_from(layout):
+    """Not on what it may not see: other targets there change nothing that it takes, but what the others take."""
+    dataset = panel(days=112, layout=layout)
     design = design_of("ridge", dataset)
     assert design.taken.name == "y, ridge on the lag window"
-    valid = design.folds.valid[0]
     timeline = dataset.timeline
-    scored = np.isin(timeline.known.step, timeline.train.step[valid])
     values = timeline.known.values.copy()
-    values[scored] += 1000.0
-    other = design_of(
-        "ridge", replace(dataset, timeline=replace(timeline, known=replace(timeline.known, values=values)))
-    )
-    rows = np.append(design.folds.train[0], valid)
+    values[design.hidden[0]] += np.random.default_rng(0).normal(0, 1000, (design.hidden[0].sum(), 1))
+    known = replace(timeline.known, values=values)
+    other = design_of("ridge", replace(dataset, timeline=replace(timeline, known=known)))
+    rows = np.append(design.folds.train[0], design.folds.valid[0])
     np.testing.assert_array_equal(base_of(other, 0, rows), base_of(design, 0, rows))
     K = design.folds.count
-    assert not np.allclose(base_of(other, K, rows), base_of(design, K, rows))
+    assert not np.allclose(base_of(other, K, rows), base_of(design, K, rows), equal_nan=True)
+
+
+def test_rows_of_the_test_are_taken_from_alike_in_every_fold():
+    """They are forecast from all that is known, whichever network does it."""
+    design = design_of("ridge", panel(days=112, layout="interleaved"))
+    N = len(design.target)
+    test = np.arange(N, len(design.rows.base))
+    for fold, overlay in enumerate(design.overlays):
+        np.testing.assert_array_equal(rows_of(design, fold, test).base, design.rows.base[N:])
+        np.testing.assert_array_equal(overlaid(design.rows, overlay).base, overlay.base)
+
+
+def test_beyond_its_horizon_a_map_says_the_last_value():
+    """Rows of a further file may be further ahead than any of the test."""
+    dataset = panel(days=112)
+    design = design_of("ridge", dataset)
+    timeline = dataset.timeline
+    last = int(timeline.known.step.max())
+    rows, origin = Moments(np.zeros(2, np.int32), np.array([last + 1, last + 100])), np.array([last, last])
+    near, far = base_values(timeline, timeline.known, "ridge", rows, origin, design.taken.ridge)
+    latest = timeline.known.values[timeline.known.series == 0][-1, 0]
+    assert far == latest != near
+
+
+def test_of_several_seasons_the_shortest_and_the_longest_are_taken():
+    """The same phase of the day before, the mean of all of the same phase of the week."""
+    dataset = panel(season=[7, 14])
+    assert design_of("season", dataset).taken.name == "y, season 7"
+    assert design_of("phase_mean", dataset).taken.name == "y, mean of phase of 14"
+    weeks = design_of("season", dataset)
+    at = weeks.numeric.index("y, season 7")
+    np.testing.assert_array_equal(weeks.rows.base, weeks.rows.numeric[:, at])
 
 
 def test_ridge_takes_nearly_all_of_what_repeats():

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from pipeline.tabular.window_ridge import (
-    STRENGTHS,
-    WindowRidge,
-    fit_window_ridge,
-    ridge_forecasts,
-    window_length,
-)
-from pipeline.timeline import Known, Moments
+from pipeline.tabular import window_ridge
+from pipeline.tabular.window_ridge import STRENGTHS, fit_window_ridge, ridge_forecasts, window_length
+from pipeline.timeline import Known, Moments, WindowRidge
 
 
 def known_of(*series, first=0):
@@ -82,7 +77,7 @@ def test_a_forecast_is_the_last_value_and_what_the_map_makes_of_the_window():
 
 def test_windows_reach_beyond_a_series_with_its_first_and_its_last_value():
     """Before its beginning it was as it began, after its end it is as it ended, and gaps go on with what was."""
-    model = WindowRidge(np.array([[1.0], [0.0]]), np.array([1.0]), 1.0)
+    model = WindowRidge(np.array([[2.0], [0.0]]), np.array([1.0]), 1.0)
     moments, origin = rows_of((0, 1, 0), (0, 9, 8), (0, 3, 2))
     known = known_of([5.0, 8.0, np.nan, 6.0])
     assert ridge_forecasts(model, known, moments, origin).tolist() == [5.0, 6.0, 8.0]
@@ -125,6 +120,17 @@ def test_without_room_for_a_window_there_is_no_map():
     assert fit_window_ridge(known_of(np.arange(10.0) ** 2), length=8, horizon=3) is None
     assert fit_window_ridge(known_of(np.arange(10.0) ** 2), length=8, horizon=2) is None
     assert fit_window_ridge(known_of(np.arange(10.0) ** 2), length=7, horizon=2) is not None
+
+
+def test_of_very_many_windows_some_are_taken_evenly(monkeypatch):
+    """Every fourth of 397, so that there are at most 100."""
+    [walk] = walks(1, 400, seed=1)
+    monkeypatch.setattr(window_ridge, "MOST_WINDOWS", 100)
+    model = fit_window_ridge(known_of(walk), length=3, horizon=1)
+    windows = np.lib.stride_tricks.sliding_window_view(walk / walk.std(), 4)[::4]
+    windows = windows - windows[:, 2:3]
+    oracle = Ridge(model.strength, fit_intercept=False).fit(windows[:, :3], windows[:, 3:])
+    np.testing.assert_allclose(model.weights, oracle.coef_.reshape(1, 3).T, rtol=1e-7, atol=1e-10)
 
 
 def test_a_window_is_two_of_the_longest_seasons_and_a_third_of_the_longest_series_at_most():

@@ -100,6 +100,9 @@ def test_a_mean_at_a_level_by_hand():
     found = past_matrix(own, with_kinds(known, [0, 0, 1, 1]), options, rows, origin, kind[:, None])
     at = past_columns(own, known, options).index("y, mean at kind")
     assert_same_bits(found[:, at], np.array([1, 1.5, 1.5, 15, NAN, NAN]))
+    relative = options.model_copy(update={"relative": True})  # less the 1, 2, 2 and 2 that are their latest
+    found = past_matrix(own, with_kinds(known, [0, 0, 1, 1]), relative, rows, origin, kind[:, None])
+    assert_same_bits(found[:, at], np.array([0, -0.5, -0.5, 13, NAN, NAN]))
 
 
 def test_encodings_are_in_the_scale_of_history():

@@ -311,7 +311,7 @@ class Train(Settings):
     shrink: bool = Field(
         False,
         description="where target.difference takes a forecast: keep as much of what networks add to it as pays on rows "
-        "of the other folds",
+        "that only other folds score; trials of a search are scored without",
     )
     refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
     tuned: bool = Field(False, description="take the winner of `make sweep`")

@@ -16,6 +16,7 @@ from pipeline.engine.packing import Assignment
 from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
+from pipeline.stages.shrinkage import check_shrinkage
 from pipeline.stages.starts import start_of
 from pipeline.tables import Job, Network
 from pipeline.tabular.targets import to_network
@@ -197,6 +198,8 @@ def check(candidate: Candidate, design: Design) -> None:
     else:
         _check_loss(candidate.train, design)
     _check_schedule(candidate.train)
+    if candidate.train.shrink and design.taken is not None:
+        check_shrinkage(network_of(candidate, design))
 
 
 def _check_custom_loss(train: Train, design: Design) -> None:

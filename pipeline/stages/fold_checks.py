@@ -9,9 +9,10 @@ import numpy as np
 
 from pipeline.settings import FoldSettings
 from pipeline.stages.hindsight import REPLAYED, split_in_time
-from pipeline.stages.past_checks import HUGE, OURS, differing, named
+from pipeline.stages.past_checks import HUGE, OURS, TAKEN, differing, named
 from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Whitening
+from pipeline.tabular.bases import base_of
 from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.findings import Check, Finding, spread
 from pipeline.tabular.past import encoded_columns
@@ -187,7 +188,12 @@ def _numbers_changed(
         differs = differing(one, other)
         names |= dict.fromkeys(columns[at] for at in np.flatnonzero(differs.any(axis=0)))
         changed.append(rows[differs.any(axis=1)])
-    return tuple(names), np.concatenate(changed)
+    for rows in [rows for rows, made in parts if made]:  # where scored rows see the truth by design, not theirs
+        before, after = (base_of(design, fold, rows) for design in (clean, attacked))
+        if before is not None and after is not None and (moved := differing(before, after)).any():
+            names[TAKEN] = None
+            changed.append(rows[moved])
+    return tuple(names), np.unique(np.concatenate(changed))
 
 
 def _numbers(design: Design, fold: int, rows: Integers, columns: Sequence[str]) -> Floats:

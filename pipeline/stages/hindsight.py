@@ -123,6 +123,11 @@ class _Taker:
     known: Known  # in the scale of the transformed target
     difference: str
 
+    @property
+    def horizon(self) -> int:
+        """Steps that the test reaches ahead."""
+        return int((self.timeline.test.step - self.timeline.test_origin).max())
+
     def ridge(self, hidden: Booleans, train: Integers) -> WindowRidge | None:
         """The map of a fold with these training rows, where that is what is taken."""
         if self.difference != RIDGE:
@@ -130,8 +135,8 @@ class _Taker:
         found = fitted_window(self.timeline, self.known, hidden, train)
         if found is None:
             raise ConfigError(
-                'target.difference = "ridge" needs series longer than a window and the steps to forecast behind it, '
-                'and some fold has none; set "last" or "season", or fewer folds'
+                f'target.difference = "ridge" needs series longer than a window with {self.horizon} steps to forecast '
+                f"behind it, and some fold has none; set it to {_instead(self.timeline)}"
             )
         return found
 
@@ -152,11 +157,27 @@ class _Taker:
         return np.append(own, base[len(own) :])
 
 
+def taken_everywhere(timeline: Timeline, difference: str, transform: str) -> Taken | None:
+    """What is taken from the target by the fit on every training row; None for "none"."""
+    name = base_name(timeline, difference, transform)
+    if not name:
+        return None
+    ridge, _ = _Taker(timeline, in_scale(timeline.known, transform), difference).everywhere(training_origins(timeline))
+    return Taken(difference, name, ridge)
+
+
 def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Moments) -> Floats:
     """What is taken from the target of rows of a further file [R]; their origins are as those of the test."""
     origin = forecast_origins(timeline, moments)
     known = in_scale(timeline.known, transform)
     return base_values(timeline, known, taken.difference, moments, origin, taken.ridge)
+
+
+def _instead(timeline: Timeline) -> str:
+    """What can be taken where there is no map."""
+    if timeline.layout == "new_groups":
+        return '"none": nothing is known of the series that are forecast'
+    return '"last" or "season", or take fewer folds' if timeline.clock.seasons else '"last", or take fewer folds'
 
 
 def split_in_time(dataset: Dataset, timeline: Timeline, folds: FoldSettings) -> Replay:

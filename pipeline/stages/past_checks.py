@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.stages.hindsight import levels_in
+from pipeline.stages.hindsight import levels_in, taken_everywhere
 from pipeline.tabular.clocks import to_local
+from pipeline.tabular.differences import base_values
 from pipeline.tabular.findings import SAMPLE_SEED, Check, Finding, drop_line
 from pipeline.tabular.history import features_of
 from pipeline.tabular.past import encoded_columns, in_scale, past_columns, past_matrix, training_origins, without
@@ -18,13 +19,14 @@ from pipeline.timeline import Moments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipeline.tables import Booleans, Codes, Dataset, Floats, Integers, Texts
+    from pipeline.tables import Booleans, Codes, Dataset, Floats, Integers, Taken, Texts
     from pipeline.time_settings import History
     from pipeline.timeline import Known, Timeline
 
 POISONS = ("made NaN", "made 1e9", "shuffled", "deleted")
 HUGE = 1e9
 COLUMNS_TOLD = 3
+TAKEN = "what target.difference takes"
 OURS = "a fault of Foldpack, not of your data: report it with this line"
 WITHOUT: Mapping[str, str] = {  # kind of a feature -> the setting under [history] that leaves it out
     **dict.fromkeys(("last", "latest", "since"), "last = 0"),
@@ -46,16 +48,23 @@ class Past:
     origin: Integers  # [R]
     ids: Texts  # [R]
     levels: Codes  # [R, columns that are encoded]
+    taken: Taken | None = None  # from the target, with its map as it is: that is fitted, not made of a row's past
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns."""
-        return past_columns(self.timeline, self.timeline.known, self.options)
+        columns = past_columns(self.timeline, self.timeline.known, self.options)
+        return (*columns, TAKEN) if self.taken else columns
 
     def built(self, known: Known) -> Floats:
         """The columns [R, columns], if that had been known."""
         seen = in_scale(known, self.transform)
-        return past_matrix(self.timeline, seen, self.options, self.moments, self.origin, self.levels)
+        made = past_matrix(self.timeline, seen, self.options, self.moments, self.origin, self.levels)
+        if self.taken is None:
+            return made
+        difference, ridge = self.taken.difference, self.taken.ridge
+        base = base_values(self.timeline, seen, difference, self.moments, self.origin, ridge)
+        return np.column_stack([made, base])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +73,15 @@ class _Change:
     differs: Booleans  # [R, columns]
 
 
-def past_of(dataset: Dataset, timeline: Timeline, options: History, transform: str) -> Past:
-    """Every row of a dataset, forecast from where it is when networks train."""
+def past_of(dataset: Dataset, timeline: Timeline, options: History, transform: str, difference: str = "none") -> Past:
+    """Every row of a dataset, forecast from where it is when networks train. difference: as target.difference."""
     train, test = timeline.train, timeline.test
     moments = Moments(np.append(train.series, test.series), np.append(train.step, test.step))
     origin = np.append(training_origins(timeline), timeline.test_origin)
     ids = np.append(dataset.train_ids, dataset.test_ids)
     levels = np.concatenate([levels_in(frame, dataset, options.encode) for frame in (dataset.train, dataset.test)])
-    return Past(timeline, options, transform, moments, origin, ids, levels)
+    taken = taken_everywhere(timeline, difference, transform)
+    return Past(timeline, options, transform, moments, origin, ids, levels, taken)
 
 
 def poisoned(known: Known, where: Booleans, poison: str) -> Known:

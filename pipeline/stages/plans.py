@@ -138,6 +138,7 @@ def with_own(space: Space, values: Values) -> dict[str, Range]:
     return {key: holding(dimension, values[key]) or _with_zero(dimension) for key, dimension in space.items()}
 
 
+OF_THE_MATRIX = ("preprocess.", "history.", "target.")
 CHEAP: Mapping[str, Callable[[Values], float]] = {
     "batch size": lambda values: -float(str(values["train.batch_size"])),
     "epochs": lambda values: float(str(values["train.epochs"])),
@@ -148,7 +149,10 @@ def _spaces(search: Search, base: Setup, rows: int) -> dict[str, Space]:
     """What each phase varies, in order; phases with nothing to vary are left out."""
     own = _own_spaces(base, rows)
     named = {key for space in own.values() for key in space}
-    own["structure"] = {**own["structure"], **{key: dim for key, dim in search.space.items() if key not in named}}
+    for key, dimension in search.space.items():
+        if key not in named:
+            phase = "inputs" if key.startswith(OF_THE_MATRIX) else "structure"
+            own[phase] = {**own[phase], key: dimension}
     spaces: dict[str, Space] = {}
     for name, space in own.items():
         kept = {key: search.space.get(key, dimension) for key, dimension in space.items() if _counts(key, base)}

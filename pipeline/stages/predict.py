@@ -19,6 +19,7 @@ from pipeline.tabular.cells import Levels
 from pipeline.tabular.columns import apply_column
 from pipeline.tabular.features import MISSING, encode, matrix_for
 from pipeline.tabular.layout import check_test_ids, ids_of
+from pipeline.tabular.past import forecast_origins
 from pipeline.tabular.timelines import stamp_table
 from pipeline.tabular.values import as_categories, made_of
 from pipeline.time_settings import History
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
         Network,
         RawTable,
         Singles,
+        Taken,
         Texts,
     )
+    from pipeline.timeline import Moments, Timeline
 
 
 def predict(
@@ -111,6 +114,7 @@ def prepare_rows(
         past = further_past(dataset.timeline, history, scale, stamps.moments, levels)
         if design.taken is not None:
             base = further_base(dataset.timeline, design.taken, scale, stamps.moments)
+            notices += _beyond(dataset.timeline, design.taken, stamps.moments)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], {**numbers, **past}, design.categorical, design.vocabulary)
@@ -119,6 +123,20 @@ def prepare_rows(
     if is_as_long:
         notices.append(Notice(table.file, "no id column is named: its rows go by the ids of the test rows", table.rows))
     return ids, rows, notices
+
+
+def _beyond(timeline: Timeline, taken: Taken, moments: Moments) -> Iterator[Notice]:
+    """Rows that are further ahead than the map reaches."""
+    if taken.ridge is None:
+        return
+    horizon = taken.ridge.weights.shape[1]
+    count = int((moments.step - forecast_origins(timeline, moments) > horizon).sum())
+    if count:
+        text = (
+            f"rows more than {horizon} steps ahead, further than any row of the test: their forecasts begin from the "
+            f"last value, not from {taken.name}; fetch what has happened since and train anew"
+        )
+        yield Notice("steps ahead", text, count)
 
 
 def _unseen_levels(design: Design, rows: Encoded) -> Iterator[Notice]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tables import Notice
-from pipeline.tabular.bases import base_of, network_target
-from pipeline.tabular.targets import to_network
+from pipeline.tabular.bases import network_target
+
+TOLD_APART = 0.01  # shares nearer to each other than this are told as one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,35 +24,33 @@ if TYPE_CHECKING:
     from pipeline.tables import Design, Floats, Job, Network
 
 
-def check_shrinkage(design: Design, network: Network) -> None:
-    """Raise ConfigError where there is nothing to shrink to, or no last layer to write it into."""
-    if design.taken is None:
-        raise ConfigError(
-            'train.shrink = true shrinks networks towards what target.difference takes, and that is "none"; set it to '
-            '"ridge", "last" or "season", or set train.shrink = false'
-        )
+def check_shrinkage(network: Network) -> None:
+    """Raise ConfigError where there is no last layer to write a share into."""
     if network.custom or network.link != "identity":
         which = "model.custom" if network.custom else "a loss with a log link"
         raise ConfigError(f"train.shrink = true does not go with {which}; set it to false, or leave that out")
 
 
-def shares_of(design: Design, fold_predictions: Floats) -> Floats:
+def shares_of(design: Design, outputs: Floats) -> Floats:
     """The share of each fold, and last that of the fit on every training row [K + 1].
 
-    A fold's is chosen on the rows that the other folds score, if there are any. fold_predictions: [K, N].
+    A fold's is chosen on what the other folds score and it does not, in every repeat; on its own rows where there are
+    no others. outputs: of each fold's networks on all training rows, their mean [K, N].
     """
-    K = design.folds.count
-    gained, added = np.zeros(K), np.zeros(K)
+    K, N = design.folds.count, len(design.target)
+    gained, added = np.zeros((K, N)), np.zeros((K, N))  # of each fold, on each row that it scores
     for fold, valid in enumerate(design.folds.valid):
-        state, base = design.target_states[fold], base_of(design, fold, valid)
+        state = design.target_states[fold]
         without = -state.mean / state.scale  # what a network says that adds nothing
-        said = to_network(state, fold_predictions[fold, valid], base) - without
-        wanted = network_target(design, fold)[valid] - without
-        # in units of the transformed target, which all folds share
-        gained[fold] = float(np.dot(said, wanted)) * state.scale**2
-        added[fold] = float(np.dot(said, said)) * state.scale**2
-    others = [np.arange(K) != fold for fold in range(K)] if K > 1 else [np.ones(K, dtype=np.bool_)]
-    pairs = [(gained[used].sum(), added[used].sum()) for used in (*others, slice(None))]
+        said, wanted = outputs[fold, valid] - without, network_target(design, fold)[valid] - without
+        with np.errstate(over="ignore", invalid="ignore"):  # such rows have no say
+            # in units of the transformed target, which all folds share
+            gained[fold, valid], added[fold, valid] = said * wanted * state.scale**2, said**2 * state.scale**2
+    counts = np.isfinite(gained) & np.isfinite(added)
+    gained, added = (np.where(counts, one, 0.0).sum(axis=0) for one in (gained, added))
+    every = np.arange(N)
+    used = [others if len(others := np.setdiff1d(design.folds.scored_rows, own)) else own for own in design.folds.valid]
+    pairs = [(gained[rows].sum(), added[rows].sum()) for rows in (*used, every)]
     return np.array([min(max(gain / size, 0.0), 1.0) if size > 0 else 1.0 for gain, size in pairs])
 
 
@@ -71,11 +70,16 @@ def shrunk(
     return found
 
 
-def shrunk_notice(design: Design, shares: Floats) -> Notice:
-    """How far they go."""
+def shrunk_notice(design: Design, shares: Floats, *, is_refit: bool) -> Notice:
+    """How far those go that forecast the test."""
     assert design.taken is not None
-    text = (
-        f"of what networks add to {design.taken.name}, {shares[-1]:.0%} is kept: as much as paid on rows that they "
-        f"were not trained on (train.shrink)"
-    )
+    own = shares[:-1]
+    if is_refit:
+        told, where = f"{shares[-1]:.0%}", "rows that the folds were not trained on"
+    elif len(own) == 1:
+        told, where = f"{own[0]:.0%}", "the rows that the one fold scores, whose score it flatters"
+    else:
+        told = f"{own.min():.0%} to {own.max():.0%}" if np.ptp(own) >= TOLD_APART else f"{own[0]:.0%}"
+        where = "rows that only other folds score"
+    text = f"of what networks add to {design.taken.name}, {told} is kept: as much as paid on {where} (train.shrink)"
     return Notice("training", text, len(design.target))

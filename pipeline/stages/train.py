@@ -16,7 +16,7 @@ from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks, slowed
 from pipeline.stages.predict import predict
-from pipeline.stages.shrinkage import check_shrinkage, shares_of, shrunk, shrunk_notice
+from pipeline.stages.shrinkage import shares_of, shrunk, shrunk_notice
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
 from pipeline.tables import Fits, Notice
@@ -55,19 +55,17 @@ def train(
     K = design.folds.count
     jobs = training_jobs(design, train)
     network = network_of(candidate, design)
-    if train.shrink:
-        check_shrinkage(design, network)
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     kinds = _failed(design, candidate, jobs, fitted)
     fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
     held_back = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
     kept = []
-    if train.shrink:
-        shares = shares_of(design, fold_predictions)
+    if train.shrink and design.taken is not None:
+        shares = shares_of(design, _outputs(design, network, jobs, fitted, blocks))
         fitted = shrunk(design, network, jobs, fitted, shares)
         fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
-        kept.append(shrunk_notice(design, shares))
+        kept.append(shrunk_notice(design, shares, is_refit=train.refit))
     weights = _stacked(network, fitted)
     N = len(design.target)
     test = take(design.rows, slice(N, None))
@@ -125,6 +123,17 @@ def _held_out(
     if useless:
         raise _came_to_nothing(useless, len(jobs))
     return by_fold, by_seed
+
+
+def _outputs(design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks) -> Floats:
+    """What each fold's networks say of all training rows, averaged over seeds [K, N]."""
+    K, N = design.folds.count, len(design.target)
+    found, seeds = np.zeros((K, N)), len({job.seed for job in jobs})
+    for job, result in zip(jobs, fitted, strict=True):
+        if job.fold < K:
+            said = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
+            found[job.fold] += said / seeds
+    return found
 
 
 def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:

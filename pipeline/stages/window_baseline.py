@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.tabular.past import ELEMENTWISE, in_scale, mean_so_far, training_origins, without
+from pipeline.tabular.past import ELEMENTWISE, LAST_VALUE, in_scale, naive_forecasts, training_origins, without
 from pipeline.tabular.replay import AHEAD
 from pipeline.tabular.targets import BACKWARD
 from pipeline.tabular.window_ridge import fit_window_ridge, ridge_forecasts, window_length
@@ -35,8 +35,8 @@ def window_forecasts(timeline: Timeline, design: Design) -> Floats | None:
         seen = without(known, design.hidden[fold])
         found = ridge_forecasts(model, seen, timeline.train, own)
         found = BACKWARD[transform](found) if transform in ELEMENTWISE else found
-        mean = mean_so_far(without(timeline.known, design.hidden[fold]), own)
-        forecasts[fold] = np.where(np.isfinite(found), found, mean)
+        naive = naive_forecasts(timeline, without(timeline.known, design.hidden[fold]), timeline.train, own)
+        forecasts[fold] = np.where(np.isfinite(found), found, naive[LAST_VALUE])
     return forecasts
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.timeline import Known, Timeline
 
 AGE = "steps ahead"
+LAST_VALUE = "last value"  # a forecast without a model
 # of targets that spread over magnitudes: what needs no fit may be taken before history is made of them
 ELEMENTWISE: dict[str, Callable[[Floats], Floats]] = {"log": np.log, "log1p": np.log1p}
 
@@ -135,7 +136,7 @@ def naive_forecasts(timeline: Timeline, known: Known, moments: Moments, origin: 
 
     Where neither is known: the mean of what is known of all series by then; 0 before anything is.
     """
-    found = {"last value": naive(known, moments, origin, 0)}
+    found = {LAST_VALUE: naive(known, moments, origin, 0)}
     found |= {f"seasonal naive {period}": naive(known, moments, origin, period) for period in timeline.clock.seasons}
     mean = mean_so_far(known, origin)
     return {name: np.where(np.isfinite(own), own, mean) for name, own in found.items()}

@@ -23,6 +23,7 @@ STRENGTHS = np.logspace(0, 5, 11)  # of the penalty, for windows in units of the
 LATE_SHARE = 0.2  # of the windows, the latest, by which the penalty is chosen
 MOST_WINDOWS = 200_000
 ROWS_AT_A_TIME = 8192
+LONGEST_WINDOW = 1024  # steps: a map of it is fitted in a second, one of two weeks of minutes not in a day
 LONGEST_SHARE = 3  # of a window: the span of the longest series divided by this
 
 
@@ -35,10 +36,13 @@ class _Line:
 
 
 def window_length(seasons: Sequence[int], known: Known) -> int:
-    """Two of the longest seasons, but no more than a third of the longest series; 0 where that leaves no window."""
+    """Two of the longest seasons, but no more than a third of the longest series, nor than 1,024 steps.
+
+    0 where that leaves no window.
+    """
     lines = _lines(known)
     longest = max((len(line.values) for line in lines.values()), default=0)
-    length = min(2 * max(seasons, default=12), longest // LONGEST_SHARE)
+    length = min(2 * max(seasons, default=12), longest // LONGEST_SHARE, LONGEST_WINDOW)
     return length if length > 1 else 0
 
 
@@ -68,7 +72,8 @@ def fit_window_ridge(known: Known, *, length: int, horizon: int) -> WindowRidge 
             is_late = line.first + begin >= late
             for place, own in enumerate((begin[~is_late], begin[is_late])):
                 sums[place].add(scaled, own)
-    strength = min(STRENGTHS, key=lambda one: sums[1].loss(sums[0].solved(float(one))))
+    # of equals the strongest: where nothing is early enough to choose by, all are
+    strength = min(STRENGTHS[::-1], key=lambda one: sums[1].loss(sums[0].solved(float(one))))
     both = _Sums(length, horizon)
     both.gram, both.cross = sums[0].gram + sums[1].gram, sums[0].cross + sums[1].cross
     return WindowRidge(both.solved(float(strength)), spread, float(strength))

@@ -74,12 +74,13 @@ HONEST = read(*hours())
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("difference", ["none", "ridge"])
 @pytest.mark.parametrize("layout", IS_TEST)
-def test_honest_hours_raise_no_alarm(layout):
+def test_honest_hours_raise_no_alarm(layout, difference):
     """A temperature that the demand follows, calendars, a past-only column: one line a check, all of them ok."""
     dataset = read(*hours(layout=layout), **({"layout": layout, "horizon": 3} if layout == "rolling" else {}))
     assert dataset.timeline.layout == layout
-    looks = looked(dataset)
+    looks = looked(dataset, target=Target(difference=difference))
     assert found(looks) == []
     lines = words(looks)
     assert [line.split()[0] for line in lines] == ["ok"] * 6 + ["poisoned:"]
@@ -195,6 +196,28 @@ def test_a_fold_that_knows_what_it_scores_is_found(monkeypatch):
     interleaved = replace(HONEST, timeline=replace(HONEST.timeline, layout="random"))
     evidence = " ".join(finding.evidence for finding in fitted_state(interleaved, settings(), 2).findings)
     assert "changes columns of rows that must not know of it" in evidence
+
+
+@pytest.mark.parametrize("difference", ["season", "ridge"])
+def test_what_is_taken_from_scored_rows_as_if_all_were_known_is_found(monkeypatch, difference):
+    """Beside the columns, which are as they should be."""
+    from pipeline.stages import hindsight
+
+    dataset, taking = read(*hours(layout="interleaved"), layout="interleaved"), Target(difference=difference)
+    assert fitted_state(dataset, settings(target=taking), 1).findings == ()
+    monkeypatch.setattr(hindsight._Taker, "by_fold", lambda self, hidden, train, origin, base: base)
+    evidence = " ".join(one.evidence for one in fitted_state(dataset, settings(target=taking), 1).findings)
+    assert past_checks.TAKEN in evidence
+
+
+def test_what_is_taken_from_a_row_and_follows_what_comes_after_it_is_found(monkeypatch):
+    """A forecast that is made a day later than the row's origin."""
+    honest = past_checks.base_values
+    taking = Target(difference="last")
+    assert found(looked(HONEST, target=taking)) == []
+    later = lambda timeline, known, how, rows, origin, ridge: honest(timeline, known, how, rows, rows.step - 1, ridge)  # noqa: E731
+    monkeypatch.setattr(past_checks, "base_values", later)
+    assert past_checks.TAKEN in " ".join(one.evidence for one in found(looked(HONEST, target=taking)))
 
 
 # --- settings

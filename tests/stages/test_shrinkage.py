@@ -10,9 +10,10 @@ from panels import panel
 from pipeline.errors import ConfigError
 from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.preprocess import preprocess
-from pipeline.stages.shrinkage import shares_of
+from pipeline.stages.shrinkage import shares_of, shrunk_notice
 from pipeline.stages.train import train
-from pipeline.tabular.bases import base_of, network_target, predictions
+from pipeline.tabular.bases import base_of, network_target
+from pipeline.tabular.targets import to_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,15 +40,13 @@ def trained(design=DESIGN, *, model=MODEL, **changes):
     return train(design, model=model, train=settings, metric="mae", runtime=on_cpu("fp64"))
 
 
-def said(*, keeps, noise=0.0):
-    """Predictions of each fold [K, N]: the base, so much of what is left, and noise of that size of its own."""
-    draw = np.random.default_rng(0)
-    found = np.empty((K, N))
-    for fold in range(K):
-        left = network_target(DESIGN, fold)
-        zero = -DESIGN.target_states[fold].mean / DESIGN.target_states[fold].scale
-        outputs = zero + keeps[fold] * (left - zero) + noise * draw.normal(size=N)
-        found[fold] = predictions(DESIGN, fold, slice(N), outputs)
+def said(*, keeps, design=DESIGN):
+    """What networks of each fold say [K, N]: so much of what is left."""
+    found = np.empty((len(keeps), len(design.target)))
+    for fold, keep in enumerate(keeps):
+        state = design.target_states[fold]
+        zero = -state.mean / state.scale
+        found[fold] = zero + keep * (network_target(design, fold) - zero)
     return found
 
 
@@ -72,19 +71,60 @@ def test_a_fold_has_no_say_in_its_own_share():
     assert np.all(wild[1:] < clean[1:])
 
 
+def test_with_repeats_a_fold_has_no_say_through_the_others_either():
+    """Those of other repeats score its rows too: these are left out."""
+    design = preprocess(
+        panel(days=70), preprocess=Preprocess(), target=Target(difference="last"), metric="mae",
+        folds=FoldSettings(kind="kfold", count=2, repeats=2),
+    )  # fmt: skip
+    clean = said(keeps=[2.0] * 4, design=design)
+    wild = clean.copy()
+    wild[:, design.folds.valid[0]] *= 30
+    before, after = shares_of(design, clean), shares_of(design, wild)
+    assert before[0] == after[0]
+    assert np.all(after[1:4] < before[1:4])
+
+
 def test_one_fold_alone_chooses_its_own_share():
-    """There are no others."""
+    """There are no others, and that is said."""
     folds = replace(DESIGN.folds, train=DESIGN.folds.train[:1], valid=DESIGN.folds.valid[:1])
-    np.testing.assert_allclose(shares_of(replace(DESIGN, folds=folds), said(keeps=[2.0] * K)[:1]), [0.5, 0.5])
+    shares = shares_of(replace(DESIGN, folds=folds), said(keeps=[2.0] * K)[:1])
+    np.testing.assert_allclose(shares, [0.5, 0.5])
+    assert "50% is kept: as much as paid on the rows that the one fold scores" in told(shares)
+
+
+def test_a_row_beyond_all_numbers_has_no_say():
+    """One that is not finite, or whose square is not."""
+    wild = said(keeps=[2.0] * K)
+    wild[0, DESIGN.folds.valid[0][:3]] = [np.inf, np.nan, 1e200]
+    np.testing.assert_allclose(shares_of(DESIGN, wild), 0.5, rtol=1e-9)
+
+
+def told(shares, *, is_refit=False):
+    return shrunk_notice(DESIGN, np.array(shares), is_refit=is_refit).text
+
+
+def test_what_is_told_is_kept_by_those_that_forecast_the_test():
+    """The folds' own shares from least to most, or one where they agree; with refits theirs."""
+    assert "20% to 90% is kept" in told([0.9, 0.2, 0.5, 0.6])
+    assert "50% is kept" in told([0.5, 0.501, 0.5, 0.9])
+    assert "90% is kept: as much as paid on rows that the folds were not trained on" in told([0.1, 0.9], is_refit=True)
 
 
 # --- in a training
 
 
+def outputs_in(fits):
+    """What networks said: the metric asks for no transform, so that they can be had from predictions."""
+    folds, rows = range(K), np.arange(N)
+    states = DESIGN.target_states
+    return np.stack([to_network(states[k], fits.fold_predictions[k], base_of(DESIGN, k, rows)) for k in folds])
+
+
 def test_shrunk_networks_say_a_share_of_what_they_said():
     """Predictions of all rows, the test's too, lie on the line from the base to what was said before."""
     before, after = trained(lr=0.1, epochs=4), trained(lr=0.1, epochs=4, shrink=True)
-    shares = shares_of(DESIGN, before.fold_predictions)
+    shares = shares_of(DESIGN, outputs_in(before))
     assert 0 < shares[-1] < 1
     for fold in range(K):
         base = base_of(DESIGN, fold, np.arange(N))
@@ -116,19 +156,30 @@ def test_the_pooled_error_of_held_out_rows_is_hardly_ever_worse():
 def test_the_refit_has_the_share_of_all_folds():
     """Nobody scored its rows but they."""
     before, after = trained(refit=True), trained(refit=True, shrink=True)
-    share = shares_of(DESIGN, before.fold_predictions)[-1]
+    share = shares_of(DESIGN, outputs_in(before))[-1]
     base = DESIGN.rows.base[N:]
     np.testing.assert_allclose(after.test_predictions, base + share * (before.test_predictions - base), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("design", "model", "changes", "words"),
-    [
-        (design_of("none"), MODEL, {}, r"train\.shrink = true shrinks networks towards what target\.difference takes"),
-        (design_of(standardize=False), MODEL, {"loss": "poisson"}, r"does not go with a loss with a log link"),
-    ],
-)
-def test_what_cannot_be_shrunk_is_a_sentence(design, model, changes, words):
-    """Before anything is trained."""
-    with pytest.raises(ConfigError, match=words):
-        trained(design, model=model, shrink=True, **changes)
+def test_without_a_forecast_there_is_nothing_to_shrink_to():
+    """The same training, to the bit."""
+    design = design_of("none")
+    plain, asked = trained(design), trained(design, shrink=True)
+    np.testing.assert_array_equal(plain.test_predictions, asked.test_predictions)
+
+
+def test_a_loss_in_logarithms_cannot_be_shrunk():
+    """A sentence, before anything is trained."""
+    with pytest.raises(ConfigError, match=r"train\.shrink = true does not go with a loss with a log link; set it to"):
+        trained(design_of(standardize=False), shrink=True, loss="poisson")
+
+
+def test_outputs_that_are_far_out_do_not_harm_a_network():
+    """Under a log target predictions come back from minus infinity; shares are made of outputs."""
+    design = preprocess(
+        panel(days=70, metric="rmsle"), preprocess=Preprocess(), target=Target(difference="last"), metric="rmsle",
+        folds=FoldSettings(count=3),
+    )  # fmt: skip
+    settings = Train(**(SHORT.model_dump() | {"lr": 30.0, "optimizer": "sgd", "clip_norm": 0.5, "shrink": True}))
+    fits = train(design, model=MODEL, train=settings, metric="rmsle", runtime=on_cpu("fp64"))
+    assert np.isfinite(fits.test_predictions).all()

@@ -100,18 +100,17 @@ def _recipe(dates: pd.Series, scaled: np.ndarray, horizon: int, settings: list[s
     began = time.perf_counter()
     series = pd.DataFrame(scaled, columns=[f"s{place}" for place in range(scaled.shape[1])]).assign(date=dates)
     text = series.melt("date", var_name="series").to_csv(index=False)
-    maps, networks, share = _errors(resolved, text, scaled, horizon)
+    maps, networks = _errors(resolved, text, scaled, horizon)
     return {
         "horizon": horizon,
         "ridge MSE": round(maps, 4),
         "recipe MSE": round(networks, 4),
-        "kept": share,
         "s": round(time.perf_counter() - began, 1),
     }
 
 
-def _errors(resolved: Resolved, text: str, scaled: np.ndarray, horizon: int) -> tuple[float, float, str]:
-    """Of the map and of the networks, on windows of the test months; and how much of the networks was kept."""
+def _errors(resolved: Resolved, text: str, scaled: np.ndarray, horizon: int) -> tuple[float, float]:
+    """Of the map and of the networks, on windows of the test months."""
     config = resolved.config
     raw = RawTables(read_table(_written(text), config.files), None, None, {})
     dataset = ingest(raw, roles=config.roles, metric=config.metric, holdout=config.holdout, time=config.time)
@@ -138,9 +137,8 @@ def _errors(resolved: Resolved, text: str, scaled: np.ndarray, horizon: int) -> 
         rows = Encoded(np.asfortranarray(past), place[:, None].astype(np.int32), base)
         said = predict(design, fits.network, fits.jobs, fits.weights, rows, runtime.compute)
         errors += [np.sum((own - scaled[moments.step, place]) ** 2) for own in (base, said)]
-    kept = next((notice.text for notice in fits.notices if "is kept" in notice.text), "all")
     maps, networks = errors / (len(origins) * horizon * count)
-    return float(maps), float(networks), next((word for word in kept.split() if "%" in word), kept)
+    return float(maps), float(networks)
 
 
 def _written(text: str) -> Path:

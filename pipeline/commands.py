@@ -159,9 +159,9 @@ def _with_study(runner: Runner, options: Options) -> None:
     if options.command == "runs":
         runs.list_runs(runner, with_page=options.page)
     else:
-        leave_with_parent()
+        until = leave_with_parent()
         given = any(setting.startswith("search.trials=") for setting in options.settings)
-        sweeping.help_out(runner, follows=not given)
+        sweeping.help_out(runner, follows=not given, until=until)
 
 
 def _bring_and_upload(runner: Runner, options: Options) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from pipeline.config import seconds_of
 from pipeline.devices import MOST_PROCESSES, available_cores, memory_bytes, resolve_compute
 from pipeline.progress import interject, say
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from pipeline.runner import Runner
     from pipeline.settings import Config, Train
 
-BESIDE = "FOLDPACK_BESIDE"  # in the environment of a process that is to end with the one that started it
+# in the environment of a process that is to end with the one that started it: until when it may ask for trials, by
+# `time.monotonic`, which processes of a computer share
+BESIDE = "FOLDPACK_BESIDE"
 FEWEST_TRIALS = 20  # of a sweep, before further processes of a CPU are worth their start
 OF_RAW_FILES = 20  # what a process holds of tables, matrices and packs, beside the size of the raw files
 OF_ITS_OWN = 1 << 30  # bytes that it holds in any case
@@ -68,9 +71,11 @@ def beside(runner: Runner, options: Options, devices: Sequence[str]) -> Iterator
     runner.config = runner.config.model_copy(update={"search": own})
     runner.compute = replace(runner.compute, device=devices[0])
     say(f"{'search':<11} {f'{len(devices)} processes':<18} {_words(devices, runner.compute.threads)}")
+    seconds = seconds_of(runner.config.search.timeout)
+    until = time.monotonic() + seconds if seconds else float("inf")
     try:
         for device in devices[1:]:
-            crew.helpers.append(_Helper(device, _command(options, runner, device, len(devices))))
+            crew.helpers.append(_Helper(device, _command(options, runner, device, len(devices)), until))
         yield crew
     except BaseException:
         for helper in crew.helpers:
@@ -94,17 +99,21 @@ class Crew:
         while running := [helper for helper in self.helpers if helper.process.poll() is None]:
             if not is_said and time.monotonic() - begun > SHORT:
                 others = f"{len(running)} other process{'es' if len(running) > 1 else ''}"
-                interject(f"{'search':<11} {'time is up':<18} waiting for what {others} of this sweep still train")
+                words = f"waiting for what {others} of this sweep still train; Ctrl-C ends it, and loses nothing told"
+                interject(f"{'search':<11} {'time is up':<18} {words}")
                 is_said = True
             time.sleep(0.1)
         for helper in self.helpers:
             helper.reader.join(PATIENCE)  # its last trials are told
 
 
-def leave_with_parent() -> None:
-    """Where another process started this one to help it: end, as if told to, when that one is gone."""
-    if not os.environ.pop(BESIDE, ""):
-        return
+def leave_with_parent() -> float:
+    """Where another process started this one to help it: end, as if told to, when that one is gone.
+
+    Returns until when it may ask for trials, by `time.monotonic`.
+    """
+    if not (until := os.environ.pop(BESIDE, "")):
+        return float("inf")
 
     def watch() -> None:
         while os.read(0, 1):  # not through sys.stdin, whose lock would be held as the interpreter ends
@@ -112,6 +121,7 @@ def leave_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     Thread(target=watch, daemon=True, name="parent").start()
+    return float(until)
 
 
 def _command(options: Options, runner: Runner, device: str, processes: int) -> list[str]:
@@ -143,6 +153,7 @@ class _Helper:
 
     device: str
     command: Sequence[str]
+    until: float = float("inf")  # by `time.monotonic`: when it is to ask for no further trial
     is_stopped: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=1))  # the last that is not about a trial
     process: subprocess.Popen[str] = field(init=False)
@@ -155,7 +166,7 @@ class _Helper:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, BESIDE: "1"},
+            env={**os.environ, BESIDE: str(self.until)},
             text=True,
             encoding="utf-8",
             errors="replace",

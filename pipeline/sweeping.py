@@ -59,7 +59,7 @@ def sweep(runner: Runner, await_helpers: Callable[[], None] = lambda: None) -> N
     winner, opened = _on_studies(runner, find, await_helpers)
     winner = replace(winner, study=runner.key("search"))
     file = save_winner(runner.store(SEARCH).folder, runner.winner_key, winner)
-    for line in winner_lines(winner, runner.config.metric):
+    for line in winner_lines(winner, runner.config.metric, shrinks=runner.config.train.shrink):
         say(line)
     kept = file.relative_to(runner.competition.root)
     use = f"make train submit NAME={runner.competition.name} SET=train.tuned=true"
@@ -70,10 +70,11 @@ def sweep(runner: Runner, await_helpers: Callable[[], None] = lambda: None) -> N
         _close(opened)
 
 
-def help_out(runner: Runner, *, follows: bool = False) -> None:
+def help_out(runner: Runner, *, follows: bool = False, until: float = float("inf")) -> None:
     """Train trials of the study until it has as many as asked for; whoever searches finds the winner.
 
-    follows: take as many as the search has asked for, if it has begun.
+    follows: take as many as the search has asked for, if it has begun. until: by `time.monotonic`, when to ask for no
+    more, if `search.timeout` is not up before.
     """
     if follows and (wanted := _wanted_by_search(runner)):
         search = runner.config.search.model_copy(update={"trials": wanted})
@@ -87,7 +88,7 @@ def help_out(runner: Runner, *, follows: bool = False) -> None:
                 work(quest, session)
         return sum(is_claimed(trial) for claims in studies.opened for trial in claims.study.get_trials(deepcopy=False))
 
-    claimed, wanted = _on_studies(runner, train), runner.config.search.trials
+    claimed, wanted = _on_studies(runner, train, until=until), runner.config.search.trials
     again = f"python -m pipeline search {runner.competition.name}"
     if runner.config.search.timeout and claimed < wanted:
         say(f"{'worker':<11} {'time is up':<18} the study has {claimed} of {wanted} trials; the same command goes on")
@@ -104,7 +105,11 @@ def _wanted_by_search(runner: Runner) -> int:
 
 
 def _on_studies(
-    runner: Runner, do: Callable[[Quest, _Studies], T], await_helpers: Callable[[], None] | None = None
+    runner: Runner,
+    do: Callable[[Quest, _Studies], T],
+    await_helpers: Callable[[], None] | None = None,
+    *,
+    until: float = float("inf"),
 ) -> T:
     """Do that with the studies of this configuration. await_helpers: None where we are a helper ourselves."""
     config = runner.config
@@ -114,7 +119,7 @@ def _on_studies(
     runtime, bar = runner.runtime(store, key, "search", lines=False)
     own = setup_of(config, runner.start())
     seconds = seconds_of(config.search.timeout)
-    until = time.monotonic() + seconds if seconds else float("inf")
+    until = min(until, time.monotonic() + seconds) if seconds else until
     opened: list[Claims] = []
     teller = TrialTeller(
         bar,

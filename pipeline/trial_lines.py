@@ -32,8 +32,11 @@ def score_of(metric: str, loss: float) -> float:
     return -loss if metric_named(metric).greater_is_better else loss
 
 
-def winner_lines(winner: Winner, metric: str) -> Iterator[str]:
-    """The best trials as they were scored again, the winner, and how much its first score flattered it."""
+def winner_lines(winner: Winner, metric: str, *, shrinks: bool = False) -> Iterator[str]:
+    """The best trials as they were scored again, the winner, and how much its first score flattered it.
+
+    shrinks: whether what they add to a forecast is shrunk when they are trained for good.
+    """
     if winner.finalists:
         trials = f"{winner.trials} trials scored"
         yield f"{'search':<11} {trials:<18} the best of them again, on folds that did not choose them:"
@@ -43,6 +46,8 @@ def winner_lines(winner: Winner, metric: str) -> Iterator[str]:
         fresh, score = score_of(metric, one.fresh), score_of(metric, one.score)
         yield f"{'':<11} {one.name:<18} {metric} {fresh:.5f} ({again}), in the search {score:.5f}{note}"
     yield f"{'search':<11} {f'winner: {winner.name}':<18} {_score_told(winner, metric)}"
+    if shrinks:
+        yield f"{'':<11} scores are of networks as trained; train.shrink comes after, with `train`"
     for setting, value in winner.values.items():
         yield f"{'':<11} {setting} = {value}"
 

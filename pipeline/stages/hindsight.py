@@ -76,7 +76,10 @@ def look_back(
     timeline = dataset.timeline
     if timeline is None:
         if difference != "none":
-            raise ConfigError(f'target.difference = "{difference}" needs [time] column; name it, or set "none"')
+            raise ConfigError(
+                f'target.difference = "{difference}" needs [time] column; name it, or set "none" (recipe = "window" is '
+                f"for time series alone)"
+            )
         return Hindsight(split_rows(dataset.target, folds, dataset.fold_columns.get(folds.column)))
     split = split_in_time(dataset, timeline, folds)
     known, origin = in_scale(timeline.known, transform), training_origins(timeline)

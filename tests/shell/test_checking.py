@@ -116,6 +116,7 @@ def test_the_doctor_says_what_it_looked_for_where_it_finds_nothing(project: Proj
     assert "drop = [" not in out
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_how_the_last_training_went(project: Project) -> None:
     """Nothing before there is one; then what it noticed; and it stays the last one when the settings change."""
     assert "last training" not in project.must("doctor")

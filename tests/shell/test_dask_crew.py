@@ -78,6 +78,7 @@ def test_training_on_a_cluster_gives_the_same_bits_as_here(spread, one_thread):
     assert [c.valid.tobytes() for c in here.curves] == [c.valid.tobytes() for c in there.curves]
 
 
+@pytest.mark.slow
 def test_finalists_of_a_sweep_are_scored_again_on_a_cluster_with_the_same_result(spread, one_thread):
     """Three trials, the best two and the first scored on one fresh split: the same winner, to the bit."""
 

@@ -72,6 +72,7 @@ def test_a_foreign_pickle_in_the_models_folder_is_never_opened(project: Project)
     assert not trap.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS 1, 2: stopped in the middle, the next run takes the steps that are left, and submits the same bytes."""
     often = ("--set", "train.checkpoint_seconds=0")
@@ -104,6 +105,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(project: Project, mo
     assert not list(project.models.glob("part-*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_taken(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

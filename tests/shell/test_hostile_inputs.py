@@ -173,6 +173,7 @@ def page_of(project: Project) -> Page:
     return read
 
 
+@pytest.mark.slow
 def test_ids_that_start_a_formula_stay_as_they_are_where_programs_read_them(project: Project) -> None:
     """FAULT 43: byte-exact in submission.csv and oof.csv, in no other file but the page, where they are text."""
     trains, tests = with_ids(project, FORMULAS)
@@ -189,6 +190,7 @@ def test_ids_that_start_a_formula_stay_as_they_are_where_programs_read_them(proj
     assert not [name for text in written.values() for name in trains if json.dumps(name) in text]
 
 
+@pytest.mark.slow
 def test_names_levels_and_settings_of_any_content_are_text_in_the_report(project: Project) -> None:
     """FAULT 44: markup, quotes, line breaks and a megabyte in columns, levels, ids, files and the config."""
     names = [SCRIPT, "\"double\" 'single' & <b>", "line\nbreak\ttab", "M" * MEGABYTE]

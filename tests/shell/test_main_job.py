@@ -109,6 +109,7 @@ def test_predict_on_the_test_file_gives_the_submission_byte_for_byte(project: Pr
     assert Path("again.csv").read_bytes() == (project.reports / "submission.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_predict_keeps_the_order_of_other_rows_and_ignores_other_columns(project: Project) -> None:
     """A file of some training rows, target and all, is answered line by line."""
     project.must("submit")
@@ -119,6 +120,7 @@ def test_predict_keeps_the_order_of_other_rows_and_ignores_other_columns(project
     assert [row[0] for row in rows[1:]] == ["00004", "00003", "00002", "00001", "00000"]
 
 
+@pytest.mark.slow
 def test_the_same_config_and_files_give_the_same_bytes_elsewhere(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,6 +62,7 @@ def test_training_in_processes_gives_the_same_bits_as_here(two_processes, one_th
     assert [c.valid.tobytes() for c in here.curves] == [c.valid.tobytes() for c in there.curves]
 
 
+@pytest.mark.slow
 def test_a_users_loss_trains_in_processes_as_it_does_here(project: Project) -> None:
     """A reference travels as text and is imported where it is needed: the same submission."""
     (project.root / "competitions" / "ideas.py").write_text(

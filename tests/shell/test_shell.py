@@ -51,6 +51,7 @@ def test_explain_names_the_raw_file_that_has_other_bytes(project: Project) -> No
     assert "  - the test file has other bytes" in project.must("explain", "ingest")
 
 
+@pytest.mark.slow
 def test_gc_keeps_the_last_and_whatever_was_published(project: Project) -> None:
     """After four trainings, keep=1 leaves the newest and the one behind the published submission."""
     project.must("submit")

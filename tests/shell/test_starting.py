@@ -295,6 +295,7 @@ def assert_predict_gives_the_submission(project: Project, source: str = "data/ra
     return said
 
 
+@pytest.mark.slow
 def test_levels_that_look_like_numbers_in_train_alone_are_those_of_test(bare: Project) -> None:
     """Grades such as 1.50, and an X on seven of 60 test rows: no other level is new, in training and in `predict`."""
     grades = ["1.50", "2.00", "9.90"]
@@ -306,6 +307,7 @@ def test_levels_that_look_like_numbers_in_train_alone_are_those_of_test(bare: Pr
     assert "predict     notice: grade: rows with a level that training never saw: 7\n" in said
 
 
+@pytest.mark.slow
 def test_codes_that_no_number_tells_apart_stay_apart(bare: Project) -> None:
     """Two of nineteen digits, and a text in the test file alone."""
     codes = ["0012345678901234567", "0012345678901234568"]
@@ -316,6 +318,7 @@ def test_codes_that_no_number_tells_apart_stay_apart(bare: Project) -> None:
     assert_predict_gives_the_submission(bare)
 
 
+@pytest.mark.slow
 def test_quoted_decimal_commas_are_said_and_read_alike_by_predict(bare: Project) -> None:
     """A feature and the target; three digits behind the comma are no thousands."""
     for file in ("train.csv", "test.csv"):
@@ -334,6 +337,7 @@ def test_quoted_decimal_commas_are_said_and_read_alike_by_predict(bare: Project)
     assert all(float(row[1]) < 1 for row in read_rows(bare.root / "out.csv")[1:])
 
 
+@pytest.mark.slow
 def test_without_an_id_column_predict_gives_the_submission_too(bare: Project) -> None:
     """The sample's ids name the test rows in order."""
     for file in ("train.csv", "test.csv"):
@@ -345,6 +349,7 @@ def test_without_an_id_column_predict_gives_the_submission_too(bare: Project) ->
     assert [row[0] for row in read_rows(bare.root / "out.csv")[1:3]] == ["00240", "00241"]
 
 
+@pytest.mark.slow
 def test_a_config_for_parquet_files_predicts_a_csv_file(bare: Project) -> None:
     """Truth values are the same levels in both, NaN is missing in both, and init drafts the same roles."""
     import pandas as pd
@@ -367,6 +372,7 @@ def test_a_config_for_parquet_files_predicts_a_csv_file(bare: Project) -> None:
     assert (bare.root / "out.csv").read_bytes() == typed
 
 
+@pytest.mark.slow
 def test_groups_of_which_test_has_others_are_dropped_and_keep_the_folds_apart(bare: Project) -> None:
     """The draft runs as it is: the column tells the folds and is no feature, in test it may be absent."""
     add(bare, "tenant_id", [f"t{n % 40}" for n in range(240)], [f"u{n % 9}" for n in range(60)])

@@ -123,6 +123,26 @@ def test_a_helper_that_does_not_end_is_killed_and_that_is_said(
     assert capsys.readouterr().out.count("had not ended after 0 s and was killed; the next command tries again") == 2
 
 
+def test_a_helper_is_handed_the_deadline_of_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the clock that both have, however long it takes to start; and it asks for nothing once that is past."""
+    monkeypatch.chdir(tmp_path)
+    script = f"import os; open('until', 'w').write(os.environ['{sweep_crew.BESIDE}'])"
+    monkeypatch.setattr(sweep_crew, "_command", lambda *_: [sys.executable, "-c", script])
+    begun = time.monotonic()
+    with beside(a_runner("search.timeout=2m"), parse(["search"]), ("cpu", "cpu")) as crew:
+        crew.wait()
+    assert begun + 119 < float((tmp_path / "until").read_text()) < time.monotonic() + 121
+
+
+def test_a_helper_whose_deadline_is_past_asks_for_no_trial(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its own settings say."""
+    monkeypatch.setattr("pipeline.commands.leave_with_parent", lambda: time.monotonic() - 1)
+    project.must("worker", "--trials", "3", *QUICK)
+    assert study_of(project).get_trials() == [] or not any(t.params for t in study_of(project).get_trials())
+
+
 def test_there_are_no_more_processes_than_trials_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With search.parallel = 1 one after the other is trained, as asked for."""
     monkeypatch.chdir(tmp_path)
@@ -135,7 +155,7 @@ def test_there_are_no_more_processes_than_trials_in_flight(tmp_path: Path, monke
 def test_a_sweep_whose_time_is_up_waits_for_what_its_helpers_train(project: Project) -> None:
     """No trial is killed or told after the winner was chosen, however unlike the processes' trials are in length."""
     project.config.write_text(project.config.read_text() + SHORT_OR_LONG)
-    words = ("--trials", "24", "--workers", "2", "--parallel", "2", "--timeout", "3s", *LONG)
+    words = ("--trials", "200", "--workers", "2", "--parallel", "2", "--timeout", "15s", *LONG)
     out = project.must("search", *words, *QUICK[2:])
     trials = study_of(project).get_trials()
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
@@ -144,7 +164,7 @@ def test_a_sweep_whose_time_is_up_waits_for_what_its_helpers_train(project: Proj
     assert "a process less" not in out
     lines = out.splitlines()
     winner = next(place for place, line in enumerate(lines) if "winner: trial" in line)
-    assert sum(line.startswith("trial ") for line in lines[:winner]) == len(trials) < 24
+    assert sum(line.startswith("trial ") for line in lines[:winner]) == len(trials) < 200
 
 
 def a_runner(*settings: str) -> Any:

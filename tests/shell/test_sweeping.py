@@ -76,6 +76,7 @@ def test_a_damaged_study_is_told_among_the_others(project: Project) -> None:
     assert "study-000000000000.journal: not a readable journal" in lines[0]
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_the_asking_and_the_winner_is_found_among_what_there_is(project: Project) -> None:
     """A second is enough for a few tiny trials, and never for a million."""
     out = project.must("search", "--trials", "1000000", "--timeout", "1s", "--parallel", "2", *QUICK)
@@ -100,6 +101,7 @@ def counted(project: Project, study: object) -> int:
     return sum(own == study for own, _ in of_studies(project))
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_the_predictions_of_its_best_trials(project: Project) -> None:
     """Two of five: those with the lowest scores."""
     out = project.must("search", "--trials", "5", "--set", "search.kept=2", *QUICK)
@@ -109,6 +111,7 @@ def test_a_sweep_keeps_the_predictions_of_its_best_trials(project: Project) -> N
     assert {trial for _, trial in of_studies(project)} == set(sorted(scores, key=scores.__getitem__)[:2])
 
 
+@pytest.mark.slow
 def test_kept_predictions_are_those_of_training_the_configuration_alone(project: Project) -> None:
     """The first trial is the configuration as it stands: out-of-fold and on the test, bit for bit."""
     options = (*QUICK, "--set", 'search.space={"train.lr" = {log = [1e-6, 1e-2]}}', "--set", "train.seeds=1")
@@ -122,6 +125,7 @@ def test_kept_predictions_are_those_of_training_the_configuration_alone(project:
     np.testing.assert_array_equal(kept.test, fits.test_predictions)
 
 
+@pytest.mark.slow
 def test_gc_collects_what_other_studies_kept(project: Project) -> None:
     """All of the study of the configuration as it is now stay, however few artifacts of a stage are kept."""
     project.must("worker", "--trials", "3", *QUICK)
@@ -149,7 +153,7 @@ def test_two_searches_at_once_share_one_study(project: Project) -> None:
 @pytest.mark.slow
 def test_a_guided_sweep_tells_its_findings_and_training_takes_the_winner_over(project: Project) -> None:
     """A study for each phase in one file; a second search trains nothing; `runs` lists the phases."""
-    plan = (*QUICK, "--set", "search.plan=guided")
+    plan = (*QUICK, "--set", "search.plan=guided", "--workers", "1")
     out = project.must("search", "--trials", "36", *plan)
     assert sum(line.startswith("trial ") for line in out.splitlines()) == 36
     assert "learning rate" in out
@@ -176,9 +180,9 @@ def test_a_guided_sweep_with_too_few_trials_says_how_many_would_do(project: Proj
 
 
 def test_a_grid_ends_when_every_point_was_tried(project: Project) -> None:
-    """Four points asked for fifty times are four trials, the configuration as it stands among them."""
+    """Four points asked for twelve times are four trials, the configuration as it stands among them."""
     space = """search.space={"model.depth" = {choice = [1, 2]}, "train.batch_size" = {choice = [32, 64]}}"""
-    out = project.must("search", "--trials", "50", "--set", "search.sampler=grid", "--set", space, *QUICK)
+    out = project.must("search", "--trials", "12", "--set", "search.sampler=grid", "--set", space, *QUICK)
     assert sum(line.startswith("trial ") for line in out.splitlines()) == 4
 
 

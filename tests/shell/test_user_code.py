@@ -153,6 +153,7 @@ def test_a_file_that_is_no_python_is_said_by_every_command(ideas: Project) -> No
 # --- trained
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_users_is_trained_with_and_keyed_by_its_source(ideas: Project) -> None:
     """Other weights than with mse; the same again from the cache; an edit of what it imports retrains and is named."""
     ideas.must("evaluate")
@@ -169,6 +170,7 @@ def test_a_loss_of_the_users_is_trained_with_and_keyed_by_its_source(ideas: Proj
     assert loads(ideas) not in (weighed, plain)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_ours_under_another_name_gives_our_scores(ideas: Project) -> None:
     """A square written by the user trains to what mse trains to."""
     edit(ideas, "ideas.py", "weighed(outputs - targets)", "(outputs - targets).square()")
@@ -178,6 +180,7 @@ def test_a_loss_that_is_ours_under_another_name_gives_our_scores(ideas: Project)
     assert loads(ideas) == ours
 
 
+@pytest.mark.slow
 def test_a_network_of_the_users_goes_all_the_way(ideas: Project) -> None:
     """Trained, scored, submitted, reported, and the stored weights predict the submission byte for byte."""
     options = NETWORK

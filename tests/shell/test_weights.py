@@ -193,6 +193,7 @@ def test_a_file_that_changes_while_it_trains_leaves_no_result(project: Project) 
     assert "old.npz changed while train ran, so its result was not stored" in err
 
 
+@pytest.mark.slow
 def test_other_folds_of_the_same_file_are_refused(project: Project) -> None:
     """Shuffled otherwise, with fewer rows, and in a sweep; exit code 2 before anything is trained."""
     project.must("export", "old.npz", *FAST)

@@ -344,6 +344,7 @@ def test_every_metric_can_be_the_headline(values):
         assert report(**values | {"scores": scores, "fits": replace(values["fits"], metric=metric)}).largest
 
 
+@pytest.mark.slow
 def test_the_stage_draws_nothing():
     """Facts first, markup last: importing the stage loads neither matplotlib nor jinja2."""
     code = "import sys, pipeline.stages.report; print({'matplotlib', 'jinja2'} & set(sys.modules))"

@@ -438,6 +438,7 @@ def test_a_hashed_level_goes_to_the_bucket_of_its_checksum():
     assert (state.levels, state.grouped) == (((),), (False,))
 
 
+@pytest.mark.slow
 def test_hashing_is_the_same_in_every_process():
     """Two interpreters whose own hash() differs give the same matrix, bit for bit."""
     code = (

@@ -44,7 +44,8 @@ def find_clock(
     """The clock of all stamps of all tables, in whatever order, and how evenly they lie on it.
 
     freq "auto": the commonest difference of neighbouring distinct stamps of one series, or the greatest that divides
-    all if it is not that of half of them; months where all stamps are of one day of the month, or of its last.
+    all if it is not that of half of them; months where all stamps are of one day of the month, of its last, or of days
+    such as the first or last one of business.
     Raises DataError where no freq is found or it makes too many steps, ConfigError for an unknown timezone.
     """
     wall, codes, zone = np.concatenate(tables), np.concatenate(series), settings.timezone
@@ -93,7 +94,7 @@ def _usual_freq(wall: _Neighbours, file: str) -> str:
     if not len(wall.later):
         raise DataError(f"{file}: all rows have one instant, which tells no freq; set time.freq, such as 1h or 1D")
     months = MONTH.gaps(wall)
-    if (months > 0).all() and (_is_one_day(wall, 0) or _is_one_day(wall, 1)):
+    if (months > 0).all() and (_is_one_day(wall, 0) or _is_one_day(wall, 1) or _is_of_business(wall)):
         return _name(_usual(months), "M")
     usual = _usual(FINEST.gaps(wall))
     if usual % SECOND:
@@ -108,6 +109,15 @@ def _is_one_day(wall: _Neighbours, later: int) -> bool:
     """Whether so many days after each stamp it is the same day of a month: with 1, also where all are last days."""
     days = np.concatenate(wall).astype("datetime64[D]") + later
     return len(np.unique(days - days.astype("datetime64[M]"))) == 1
+
+
+def _is_of_business(wall: _Neighbours) -> bool:
+    """Whether stamps of half a year and more all lie at the end of a month, or all at its beginning."""
+    days = np.unique(np.concatenate(wall).astype("datetime64[D]"))
+    months = days.astype("datetime64[M]")
+    since = (days - months.astype("datetime64[D]")).astype(int)
+    left = ((months + 1).astype("datetime64[D]") - days).astype(int) - 1
+    return len(days) > FEWEST_MONTHS and bool((since < AT_AN_END).all() or (left < AT_AN_END).all())
 
 
 def _usual(gaps: Integers) -> int:
@@ -178,6 +188,7 @@ class _Size(NamedTuple):
         return self.ticks(neighbours.later) - self.ticks(neighbours.earlier)
 
 
+FEWEST_MONTHS, AT_AN_END = 6, 4  # stamps that show days of business; days of a month in which the last one may lie
 MONTH, FINEST = _Size(1, "M"), _Size(1, "us")
 
 

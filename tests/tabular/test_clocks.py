@@ -4,6 +4,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,22 @@ def test_months_quarters_and_years_are_told_by_days_of_months(months, freq, seas
     assert text.endswith("no gaps")
     assert to_steps(instants, clock)[0].tolist() == list(range(30))
     assert to_local(np.arange(30), clock).tolist() == first.astype("datetime64[us]").tolist()
+
+
+@pytest.mark.parametrize("offset", [pd.offsets.BMonthEnd(), pd.offsets.BMonthBegin(), pd.offsets.BQuarterEnd()])
+def test_days_of_business_are_those_of_months(offset):
+    """The last one of each month lies up to three days before its end, so no difference in days repeats."""
+    instants = pd.date_range("2015-01-01", periods=30, freq=offset).to_numpy().astype("datetime64[us]")
+    clock, text = clock_of(instants)
+    assert clock.freq == ("1QS" if "Quarter" in type(offset).__name__ else "1MS")
+    assert text.endswith("no gaps")
+    assert to_steps(instants, clock)[0].tolist() == list(range(30))
+
+
+def test_a_few_stamps_at_the_ends_of_months_are_not_yet_months():
+    """Looked at on the last days of January and April and on the 29th of May; and thirty times every 29 days."""
+    assert clock_of(stamps("2024-01-30", "2024-04-30", "2024-05-29"))[0].freq.endswith("D")
+    assert clock_of(every(29, "D", 30))[0].freq == "29D"
 
 
 def test_hours_of_one_day_are_no_months():

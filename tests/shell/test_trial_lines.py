@@ -102,6 +102,13 @@ def test_where_greater_is_better_scores_are_shown_as_they_are() -> None:
     assert "r2 0.85000; the score that chose it, 0.90000, flattered it by 0.05000" in lines[2]
 
 
+def test_scores_of_networks_that_are_shrunk_later_are_told_as_such() -> None:
+    """A search knows them as they were trained."""
+    winner = Winner({"train.lr": 0.1}, 0.9, 1, 2)
+    said = [list(winner_lines(winner, "rmse", shrinks=shrinks)) for shrinks in (False, True)]
+    assert [sum("train.shrink" in line for line in lines) for lines in said] == [0, 1]
+
+
 def test_trials_in_flight_show_how_far_they_are_before_any_has_ended() -> None:
     """From the one that waits for a place to the one that is furthest; shares where trainings differ in length."""
     sweep = Sweep()

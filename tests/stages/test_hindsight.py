@@ -346,6 +346,21 @@ def test_a_row_of_the_test_alone_is_what_it_was_in_company(layout):
         assert_same(rows.numeric[0], design.rows.numeric[len(design.target) + row])
 
 
+def test_rows_beyond_the_horizon_of_a_map_are_counted():
+    """Two weeks after the test's last day: what is taken from them is the last value, and that is said."""
+    _, test = frames("future")
+    dataset = DATASETS["future"]
+    design = design_of(dataset, difference="ridge")
+    later = test.assign(date=(pd.to_datetime(test["date"]) + pd.Timedelta(days=14)).dt.strftime("%Y-%m-%d"))
+    assert not set(later["date"]) & set(test["date"])
+    for some, count in ((test, 0), (later, len(later))):
+        _, _, notices = prepare_rows(
+            dataset, design, table(csv_of(some), "more.csv"), roles=ROLES, options=PREPARATION, history=SEASONAL
+        )
+        told = [notice for notice in notices if "further than any row of the test" in notice.text]
+        assert [notice.count for notice in told] == [count] * bool(count)
+
+
 def test_a_shop_that_nobody_knows_has_no_past():
     """Its history is missing, its calendar and seasons are there; it is told as a level that nobody trained on."""
     dataset, design = DATASETS["future"], DESIGNS["future"]

@@ -55,13 +55,16 @@ def test_a_batch_is_at_most_an_eighth_of_the_rows():
 
 
 def test_ranges_of_the_configuration_take_the_place_of_the_plans_own_and_others_join_the_structure():
-    """Also where a list becomes a range, which a sampler then leads."""
+    """Or the inputs, where they change the matrix; also where a list becomes a range, which a sampler then leads."""
     space = {
         "train.lr": Range(log=(1e-6, 1.0)),
         "train.batch_size": Range(integer=(16, 64)),
         "train.clip_norm": Range(uniform=(0.5, 2.0)),
+        "history.relative": Range(choice=(True, False)),
+        "preprocess.min_frequency": Range(integer=(1, 9)),
     }
     found = phases(space=space)
+    assert {"history.relative", "preprocess.min_frequency"} < set(found["inputs"].space)
     assert found["learning rate"].space["train.lr"] == space["train.lr"]
     assert not found["batch size"].is_listed
     assert "train.clip_norm" in found["structure"].space

@@ -34,7 +34,10 @@ def payload(project: Project, stage: str) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["ingest", "preprocess", "train", "evaluate", "submit"])
-@pytest.mark.parametrize("damage", ["flipped bit", "truncated", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage",
+    ["flipped bit", "truncated", *(pytest.param(more, marks=pytest.mark.slow) for more in ("empty", "gone"))],
+)
 def test_a_damaged_artifact_is_set_aside_said_and_rebuilt(project: Project, stage: str, damage: str) -> None:
     """FAULT 5: never half-loaded, and the rebuilt submission has the same bytes."""
     project.must("submit")
@@ -51,6 +54,7 @@ def test_a_damaged_artifact_is_set_aside_said_and_rebuilt(project: Project, stag
     assert (project.reports / "submission.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_payload_without_a_manifest_counts_for_nothing(project: Project) -> None:
     """FAULT 3: killed between payload and manifest, the next run computes again."""
     project.must("submit")
@@ -318,6 +322,7 @@ def _wait_for_line(process: subprocess.Popen[str], word: str) -> None:
     raise AssertionError(f"the process ended without saying {word!r}")
 
 
+@pytest.mark.slow
 def test_networks_that_trained_on_beside_a_failure_are_not_trained_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,6 +217,7 @@ def test_names_levels_and_settings_of_any_content_are_text_in_the_report(project
     assert "M" * 1000 not in texts
 
 
+@pytest.mark.slow
 def test_a_long_id_costs_its_own_length_and_not_that_of_every_row(project: Project) -> None:
     """FAULT 44: 128 KiB in one of 240 ids as a numpy text array are 240 x 128 Ki x 4 bytes = 126 MB, twice."""
     with_ids(project, ["I" * (1 << 17)])

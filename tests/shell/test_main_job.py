@@ -49,6 +49,7 @@ def test_a_second_run_computes_nothing_and_writes_nothing(project: Project) -> N
     assert {p: p.stat().st_mtime_ns for p in project.reports.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_no_stage_writes_to_the_raw_folder(project: Project) -> None:
     """data/raw holds what the user brought, to the byte, after every command."""
     before = hashes(project.raw)
@@ -137,11 +138,11 @@ def test_the_same_config_and_files_give_the_same_bytes_elsewhere(
     ("setting", "computed"),
     [
         ("train.lr=0.01", {"train", "evaluate", "submit"}),
-        ("model.width=4", {"train", "evaluate", "submit"}),
-        ("folds.count=4", {"preprocess", "train", "evaluate", "submit"}),
+        pytest.param("model.width=4", {"train", "evaluate", "submit"}, marks=pytest.mark.slow),
+        pytest.param("folds.count=4", {"preprocess", "train", "evaluate", "submit"}, marks=pytest.mark.slow),
         ("preprocess.min_frequency=1", {"preprocess", "train", "evaluate", "submit"}),
         ("schema.drop=['note']", {"ingest", "preprocess", "train", "evaluate", "submit"}),
-        ("metric=rmse", {"ingest", "preprocess", "train", "evaluate", "submit"}),
+        pytest.param("metric=rmse", {"ingest", "preprocess", "train", "evaluate", "submit"}, marks=pytest.mark.slow),
         ("search.trials=7", set()),
         ("train.tuned=false", set()),
     ],

@@ -380,6 +380,7 @@ def test_numbers_without_bounds_are_missing_and_counted_and_no_target(project: P
     )
 
 
+@pytest.mark.slow
 def test_columns_that_tell_nothing_are_listed_and_change_nothing(project: Project) -> None:
     """FAULT 28: empty, constant or doubled: the submission is that without them, byte for byte."""
     plain = submission(project)

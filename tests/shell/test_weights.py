@@ -153,6 +153,7 @@ def test_export_writes_what_was_trained(project: Project) -> None:
     assert Path("copy.npz").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_a_file_and_is_keyed_by_its_content(project: Project) -> None:
     """Another file retrains and is named; the same bytes under another name do not."""
     project.must("export", "old.npz", *FAST)

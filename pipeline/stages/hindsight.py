@@ -165,8 +165,9 @@ def taken_everywhere(timeline: Timeline, difference: str, transform: str) -> Tak
     name = base_name(timeline, difference, transform)
     if not name:
         return None
-    ridge, _ = _Taker(timeline, in_scale(timeline.known, transform), difference).everywhere(training_origins(timeline))
-    return Taken(difference, name, ridge)
+    known = in_scale(timeline.known, transform)
+    every = np.zeros(len(known.step), dtype=np.bool_), np.arange(len(timeline.train.step))
+    return Taken(difference, name, _Taker(timeline, known, difference).ridge(*every))
 
 
 def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Moments) -> Floats:

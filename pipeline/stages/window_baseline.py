@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.tabular.bases import base_of
+from pipeline.tabular.differences import RIDGE
 from pipeline.tabular.past import ELEMENTWISE, LAST_VALUE, in_scale, naive_forecasts, training_origins, without
 from pipeline.tabular.replay import AHEAD
 from pipeline.tabular.targets import BACKWARD
@@ -26,14 +28,16 @@ def window_forecasts(timeline: Timeline, design: Design) -> Floats | None:
     transform = design.target_states[-1].transform
     known, origin = in_scale(timeline.known, transform), training_origins(timeline)
     forecasts = np.full((design.folds.count, len(design.target)), np.nan)
+    is_taken = design.taken is not None and design.taken.difference == RIDGE
     for fold, (train, valid) in enumerate(zip(design.folds.train, design.folds.valid, strict=True)):
-        model = fitted_window(timeline, known, design.hidden[fold], train)
-        if model is None:
-            return None
         own = origin.copy()
         own[valid] = design.valid_origins[fold]
-        seen = without(known, design.hidden[fold])
-        found = ridge_forecasts(model, seen, timeline.train, own)
+        found = base_of(design, fold, np.arange(len(own))) if is_taken else None
+        if found is None:
+            model = fitted_window(timeline, known, design.hidden[fold], train)
+            if model is None:
+                return None
+            found = ridge_forecasts(model, without(known, design.hidden[fold]), timeline.train, own)
         found = BACKWARD[transform](found) if transform in ELEMENTWISE else found
         naive = naive_forecasts(timeline, without(timeline.known, design.hidden[fold]), timeline.train, own)
         forecasts[fold] = np.where(np.isfinite(found), found, naive[LAST_VALUE])

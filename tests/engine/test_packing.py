@@ -112,6 +112,7 @@ def test_a_network_of_the_users_is_rehearsed(monkeypatch):
     assert asked
 
 
+@pytest.mark.slow
 def test_memory_decides_on_a_gpu():
     """As many as fit by the prediction and not one more; a step's graph keeps its memory."""
     patient = [job(network=WIDE, patience=2)] * 50  # one may leave: from two networks on there are copies

@@ -297,6 +297,7 @@ def test_a_trial_far_worse_than_the_others_does_not_squeeze_them_together():
     assert scale.clipped(np.array([9.0]))[0] == scale.frame[1] == scale.worst
 
 
+@pytest.mark.slow
 def test_five_hundred_trials_of_seven_settings_by_many_workers_stay_small(facts):
     """Below two megabytes, and no worker is lost; of five thousand, images stand for the marks."""
     space = (*SPACE, *(replace(SPACE[place % 4], key=f"train.other_setting_{place}") for place in range(3)))

@@ -100,6 +100,7 @@ def test_a_packed_table_is_counted_while_it_is_read(project: Project, name: str)
     )
 
 
+@pytest.mark.slow
 def test_a_line_without_end_is_no_header(project: Project) -> None:
     """FAULT 41: 80 MB of one letter in a small file are called neither blank nor a table."""
     (project.raw / TRAIN).write_bytes(packed({TRAIN: b"0" * (80 * MEGABYTE)}))

@@ -111,6 +111,7 @@ def test_a_side_table_is_joined_by_its_key(bare: Project) -> None:
     assert ", 3 numeric and 2 text columns" in bare.must("ingest")
 
 
+@pytest.mark.slow
 def test_predict_joins_the_side_tables_too(bare: Project) -> None:
     """The test file, predicted as if it were new, gives the submission byte for byte."""
     write_csv(bare.raw / "districts.csv", [["district", "tax"], ["N", 4], ["E", 3], ["S", 2], ["W", 1]])
@@ -391,6 +392,7 @@ def test_groups_of_which_test_has_others_are_dropped_and_keep_the_folds_apart(ba
     assert_predict_gives_the_submission(bare)
 
 
+@pytest.mark.slow
 def test_two_targets_run_to_a_submission_of_one_of_them(bare: Project) -> None:
     """The draft drops the other; what the sample wants besides is said."""
     header, *rows = read_rows(bare.raw / "train.csv")

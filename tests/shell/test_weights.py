@@ -207,6 +207,7 @@ def test_other_folds_of_the_same_file_are_refused(project: Project) -> None:
     assert "with other folds" in err
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_listed(project: Project) -> None:
     """Columns and network."""
     project.must("export", "old.npz", *FAST)

@@ -145,6 +145,7 @@ def test_groups_apart_are_told_once_with_lines_that_the_config_takes():
     assert (folds.kind, folds.column) == ("grouped", "station")
 
 
+@pytest.mark.slow
 def test_the_same_table_gets_the_same_diagnosis_and_progress_reaches_its_end():
     """Every draw has a fixed seed; progress counts the checks up to their number."""
     told = []

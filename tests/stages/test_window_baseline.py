@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from panels import panel, untrained
 
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.evaluate import evaluate
+from pipeline.stages.preprocess import preprocess
 from pipeline.stages.window_baseline import WINDOW, fitted_window, window_forecasts
 from pipeline.tabular.past import in_scale, without
 from pipeline.tabular.window_ridge import ridge_forecasts
@@ -56,6 +58,22 @@ def test_what_a_fold_scores_changes_nothing_of_its_forecasts(layout):
         assert hidden.any()
         np.testing.assert_array_equal(other[fold][seen], clean[fold][seen])
         assert np.isfinite(clean[fold][valid]).all()
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmsle"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_where_it_is_taken_from_the_target_it_is_the_same(layout, metric, monkeypatch):
+    """And is not fitted again."""
+    dataset = panel(days=112, layout=layout, metric=metric)
+    plain, taking = (
+        preprocess(
+            dataset, preprocess=Preprocess(), target=Target(difference=how), folds=FoldSettings(count=2), metric=metric
+        )
+        for how in ("none", "ridge")
+    )
+    wanted = window_forecasts(dataset.timeline, plain)
+    monkeypatch.setattr("pipeline.stages.window_baseline.fitted_window", lambda *_: pytest.fail("fitted again"))
+    np.testing.assert_array_equal(window_forecasts(dataset.timeline, taking), wanted)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -72,10 +72,10 @@ def beside(runner: Runner, options: Options, devices: Sequence[str]) -> Iterator
     runner.compute = replace(runner.compute, device=devices[0])
     say(f"{'search':<11} {f'{len(devices)} processes':<18} {_words(devices, runner.compute.threads)}")
     seconds = seconds_of(runner.config.search.timeout)
-    until = time.monotonic() + seconds if seconds else float("inf")
+    deadline = time.monotonic() + seconds if seconds else float("inf")
     try:
         for device in devices[1:]:
-            crew.helpers.append(_Helper(device, _command(options, runner, device, len(devices)), until))
+            crew.helpers.append(_Helper(device, _command(options, runner, device, len(devices)), deadline))
         yield crew
     except BaseException:
         for helper in crew.helpers:

@@ -72,7 +72,9 @@ def fitted_state(dataset: Dataset, settings: Settings, most_folds: int) -> Check
         scored = clean.folds.valid[fold]
         attacked = settings.design(_poisoned(dataset, scored, hidden[fold]))
         of_past = _past_of_scored(clean, dataset.timeline, settings.history)
-        numbers.append(_Change(len(scored), *_numbers_changed(clean, attacked, fold, of_past)))
+        sees_truth = dataset.timeline is not None and dataset.timeline.layout == "rolling"
+        moved = _numbers_changed(clean, attacked, fold, of_past), _taken_changed(clean, attacked, fold, sees_truth)
+        numbers += [_Change(len(scored), *own) for own in moved]
         states.append(_Change(len(scored), *_fitted_changed(clean, attacked, fold)))
         is_fitted = clean.target_states[fold] != attacked.target_states[fold]
         targets.append(_Change(len(scored), ("the target",) * is_fitted, clean.folds.train[fold][:0]))
@@ -188,12 +190,21 @@ def _numbers_changed(
         differs = differing(one, other)
         names |= dict.fromkeys(columns[at] for at in np.flatnonzero(differs.any(axis=0)))
         changed.append(rows[differs.any(axis=1)])
-    for rows in [rows for rows, made in parts if made]:  # where scored rows see the truth by design, not theirs
-        before, after = (base_of(design, fold, rows) for design in (clean, attacked))
-        if before is not None and after is not None and (moved := differing(before, after)).any():
-            names[TAKEN] = None
-            changed.append(rows[moved])
-    return tuple(names), np.unique(np.concatenate(changed))
+    return tuple(names), np.concatenate(changed)
+
+
+def _taken_changed(clean: Design, attacked: Design, fold: int, sees_truth: bool) -> tuple[tuple[str, ...], Integers]:
+    """Whether what is taken from the target changed, and of which rows.
+
+    sees_truth: scored rows see the truth of earlier ones by design, and are left out.
+    """
+    rows = clean.folds.train[fold]
+    rows = rows if sees_truth else np.append(rows, clean.folds.valid[fold])
+    before, after = (base_of(design, fold, rows) for design in (clean, attacked))
+    if before is None or after is None:
+        return (), rows[:0]
+    moved = rows[differing(before, after)]
+    return (TAKEN,) * bool(len(moved)), moved
 
 
 def _numbers(design: Design, fold: int, rows: Integers, columns: Sequence[str]) -> Floats:

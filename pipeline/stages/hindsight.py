@@ -13,7 +13,6 @@ from pipeline.tables import Overlay, Taken
 from pipeline.tabular.differences import RIDGE, base_name, base_values
 from pipeline.tabular.features import encode, vocabulary_of
 from pipeline.tabular.past import (
-    forecast_origins,
     in_scale,
     naive_forecasts,
     past_columns,
@@ -170,9 +169,8 @@ def taken_everywhere(timeline: Timeline, difference: str, transform: str) -> Tak
     return Taken(difference, name, _Taker(timeline, known, difference).ridge(*every))
 
 
-def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Moments) -> Floats:
-    """What is taken from the target of rows of a further file [R]; their origins are as those of the test."""
-    origin = forecast_origins(timeline, moments)
+def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Moments, origin: Integers) -> Floats:
+    """What is taken from the target of rows of a further file [R]."""
     known = in_scale(timeline.known, transform)
     return base_values(timeline, known, taken.difference, moments, origin, taken.ridge)
 
@@ -197,14 +195,14 @@ def levels_in(frame: pd.DataFrame, dataset: Dataset, names: Sequence[str]) -> Co
 
 
 def further_past(
-    timeline: Timeline, options: History, transform: str, moments: Moments, levels: Codes
+    timeline: Timeline, options: History, transform: str, moments: Moments, origin: Integers, levels: Codes
 ) -> dict[str, Sequence[Floats]]:
-    """Columns of the past for rows of a further file, each in a list of one; their origins are as those of the test.
+    """Columns of the past for rows of a further file, each in a list of one.
 
     levels: of the rows, as `levels_in` gives them for the columns that are encoded.
     """
     known = in_scale(timeline.known, transform)
-    matrix = past_matrix(timeline, known, options, moments, forecast_origins(timeline, moments), levels)
+    matrix = past_matrix(timeline, known, options, moments, origin, levels)
     return {name: [matrix[:, at]] for at, name in enumerate(past_columns(timeline, known, options))}
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Design,
         Encoded,
         Floats,
+        Integers,
         Job,
         Network,
         RawTable,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
         Taken,
         Texts,
     )
-    from pipeline.timeline import Moments, Timeline
 
 
 def predict(
@@ -111,10 +111,11 @@ def prepare_rows(
             frame[dataset.timeline.stamped.label] = stamps.local
         history = history or History()
         levels, scale = levels_in(frame, dataset, history.encode), design.target_states[-1].transform
-        past = further_past(dataset.timeline, history, scale, stamps.moments, levels)
+        origin = forecast_origins(dataset.timeline, stamps.moments)
+        past = further_past(dataset.timeline, history, scale, stamps.moments, origin, levels)
         if design.taken is not None:
-            base = further_base(dataset.timeline, design.taken, scale, stamps.moments)
-            notices += _beyond(dataset.timeline, design.taken, stamps.moments)
+            base = further_base(dataset.timeline, design.taken, scale, stamps.moments, origin)
+            notices += _beyond(design.taken, stamps.moments.step - origin)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], {**numbers, **past}, design.categorical, design.vocabulary)
@@ -125,12 +126,12 @@ def prepare_rows(
     return ids, rows, notices
 
 
-def _beyond(timeline: Timeline, taken: Taken, moments: Moments) -> Iterator[Notice]:
-    """Rows that are further ahead than the map reaches."""
+def _beyond(taken: Taken, ages: Integers) -> Iterator[Notice]:
+    """Rows that are further ahead than the map reaches. ages: steps from each row's origin to it."""
     if taken.ridge is None:
         return
     horizon = taken.ridge.weights.shape[1]
-    count = int((moments.step - forecast_origins(timeline, moments) > horizon).sum())
+    count = int((ages > horizon).sum())
     if count:
         text = (
             f"rows more than {horizon} steps ahead, further than any row of the test: their forecasts begin from the "

@@ -58,13 +58,13 @@ def train(
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
     kinds = _failed(design, candidate, jobs, fitted)
-    fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
+    fold_predictions, seed_oof, fold_outputs = _held_out(design, candidate, jobs, fitted, blocks)
     held_back = stalls(signs_of(design, candidate, jobs, fitted, metric, blocks))
     kept = []
     if train.shrink and design.taken is not None:
-        shares = shares_of(design, _outputs(design, network, jobs, fitted, blocks))
+        shares = shares_of(design, fold_outputs)
         fitted = shrunk(design, network, jobs, fitted, shares)
-        fold_predictions, seed_oof = _held_out(design, candidate, jobs, fitted, blocks)
+        fold_predictions, seed_oof, _ = _held_out(design, candidate, jobs, fitted, blocks)
         kept.append(shrunk_notice(design, shares, is_refit=train.refit))
     weights = _stacked(network, fitted)
     N = len(design.target)
@@ -101,13 +101,16 @@ def _stacked(network: Network, fitted: Sequence[Fitted]) -> Mapping[str, Singles
 
 def _held_out(
     design: Design, candidate: Candidate, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks
-) -> tuple[Floats, Floats]:
-    """Each fold's predictions of all training rows, averaged over seeds [K, N], and out-of-fold by seed [S, P]."""
+) -> tuple[Floats, Floats, Floats]:
+    """Each fold's predictions of all training rows [K, N], out-of-fold ones by seed [S, P], and its outputs [K, N].
+
+    Those of a fold are averaged over seeds.
+    """
     K, N = design.folds.count, len(design.target)
     network = network_of(candidate, design)
     seeds = sorted({job.seed for job in jobs})
     folds = design.folds.scored_folds
-    by_fold, by_seed = np.zeros((K, N)), np.full((len(seeds), len(folds)), np.nan)
+    by_fold, said, by_seed = np.zeros((K, N)), np.zeros((K, N)), np.full((len(seeds), len(folds)), np.nan)
     useless = []
     for job, result in zip(jobs, fitted, strict=True):
         if job.fold == K:
@@ -119,21 +122,11 @@ def _held_out(
             continue
         predicted = predictions(design, job.fold, slice(N), outputs)
         by_fold[job.fold] += predicted / len(seeds)
+        said[job.fold] += outputs / len(seeds)
         by_seed[seeds.index(job.seed), folds == job.fold] = predicted[design.folds.valid[job.fold]]
     if useless:
         raise _came_to_nothing(useless, len(jobs))
-    return by_fold, by_seed
-
-
-def _outputs(design: Design, network: Network, jobs: Sequence[Job], fitted: Sequence[Fitted], blocks: Blocks) -> Floats:
-    """What each fold's networks say of all training rows, averaged over seeds [K, N]."""
-    K, N = design.folds.count, len(design.target)
-    found, seeds = np.zeros((K, N)), len({job.seed for job in jobs})
-    for job, result in zip(jobs, fitted, strict=True):
-        if job.fold < K:
-            said = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
-            found[job.fold] += said / seeds
-    return found
+    return by_fold, by_seed, said
 
 
 def _started(start: Weights | None, jobs: Sequence[Job]) -> list[Notice]:

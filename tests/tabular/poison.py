@@ -6,6 +6,7 @@ origin) and gives [R, H]. `StateContract`: nothing that a fold scores may change
 functions, so that what leaks can be shown to fail them; a contract makes tests of them for whoever inherits it.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -140,12 +141,12 @@ def check_other_series(build, series, poison, pool_of=lambda series: series):
     assert_same_bits(changed[others], built(build)[others])
 
 
-class PoisonContract:
+class PoisonContract(ABC):
     """Inherit, and give `build`; and `pool_of` where series are pooled on purpose."""
 
+    @abstractmethod
     def build(self, known, moments, origin):
         """[R, H]: the builder under test."""
-        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     def pool_of(self, series):
         """A label of each series: those that have one label may know of each other."""
@@ -238,12 +239,12 @@ def check_trained_rows_matter(fit, fold):
         assert_same_arrays(fit(values, target, train), clean)
 
 
-class StateContract:
+class StateContract(ABC):
     """Inherit, and give `fit`."""
 
+    @abstractmethod
     def fit(self, values, target, train_index):
         """Every array that is learned from rows `train_index` of values [R, C] and target [R]."""
-        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     @pytest.mark.parametrize("poison", ROWS_POISONED)
     @pytest.mark.parametrize("fold", range(FOLDS))
@@ -348,12 +349,12 @@ def check_hidden_does_not_matter(split, layout, poison):
         assert_same_bits(past[1], past[0])
 
 
-class SplitterContract:
+class SplitterContract(ABC):
     """Inherit, and give `split`."""
 
+    @abstractmethod
     def split(self, timeline):
         """The Replay of a timeline."""
-        raise NotImplementedError  # the one thing that a contract leaves to whoever inherits it
 
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_no_fold_trains_on_what_it_scores(self, layout):

@@ -39,7 +39,7 @@ class Finalist:
     trial: int
     values: Mapping[str, object]
     score: float
-    again: tuple[float, ...]  # one for each fresh split
+    again: tuple[float, ...]  # on one fresh split after the other, as far as it went on
     phase: str = ""  # of the plan, whose trial it was; a flat plan has none
     stands: bool = False  # whether it is the configuration as it stands
 
@@ -52,6 +52,11 @@ class Finalist:
     def fresh(self) -> float:
         """The mean of those on fresh splits."""
         return sum(self.again) / len(self.again)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the best first: whoever went on is before those that did not."""
+        return -len(self.again), self.fresh
 
 
 @dataclass(frozen=True, slots=True)

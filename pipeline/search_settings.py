@@ -62,13 +62,18 @@ class Search(Settings):
     )
     warmup_share: float = Field(0.2, ge=0, lt=1, description="share of a training before which no trial is given up")
     finalists: int = Field(
-        5,
+        8,
         ge=0,
         le=100,
-        description="best trials that are scored again on fresh folds before one is the winner; 0: none",
+        description="best trials, half of them unlike the others, that are scored again on fresh folds before one is "
+        "the winner; 0: none",
     )
     repeats: int = Field(
-        2, ge=1, le=100, description="further splits on which they are scored, or seeds where none are"
+        3,
+        ge=1,
+        le=100,
+        description="further splits on which they are scored, or seeds where none are; after each the better half "
+        "goes on, down to two",
     )
     kept: int = Field(
         50,

@@ -94,7 +94,7 @@ def _winner(winner: Winner, space: Mapping[str, Range], sign: float, settings: M
             tuple(sign * score for score in one.again),
             one.fresh - one.score,
         )
-        for one in sorted(winner.finalists, key=lambda one: (one.fresh, one.trial))
+        for one in sorted(winner.finalists, key=lambda one: (*one.rank, one.trial))
     )
     fresh = [one.fresh for one in finalists if one.number == winner.trial]
     optimism = winner.optimism

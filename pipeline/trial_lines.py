@@ -39,8 +39,11 @@ def winner_lines(winner: Winner, metric: str, *, shrinks: bool = False) -> Itera
     """
     if winner.finalists:
         trials = f"{winner.trials} trials scored"
-        yield f"{'search':<11} {trials:<18} the best of them again, on folds that did not choose them:"
-    for one in sorted(winner.finalists, key=lambda one: one.fresh):
+        yield (
+            f"{'search':<11} {trials:<18} the best of them again, on folds that did not choose them; after each split "
+            f"the better half goes on:"
+        )
+    for one in sorted(winner.finalists, key=lambda one: one.rank):
         again = " ".join(f"{score_of(metric, loss):.5f}" for loss in one.again)
         note = "  (the configuration as it stands)" if one.stands else ""
         fresh, score = score_of(metric, one.fresh), score_of(metric, one.score)

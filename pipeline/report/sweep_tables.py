@@ -23,9 +23,10 @@ STANDS = "as it stands"
 def finalist_table(facts: SweepFacts) -> Table:
     """The trials that were scored again, best first."""
     own = facts.winner.finalists if facts.winner else ()
-    repeats = len(own[0].again) if own else 0
+    repeats = max((len(one.again) for one in own), default=0)
     shown = repeats if 1 < repeats <= MOST_REPEATS else 0
-    both = column([score for one in own for score in (one.fresh, one.score, *one.again)])
+    scored = [(*one.again, *[math.nan] * (repeats - len(one.again))) for one in own]
+    both = column([score for one, again in zip(own, scored, strict=True) for score in (one.fresh, one.score, *again)])
     rows = []
     for place, one in enumerate(own):
         fresh, score, *again = both[place * (2 + repeats) : (place + 1) * (2 + repeats)]
@@ -33,8 +34,9 @@ def finalist_table(facts: SweepFacts) -> Table:
     splits = [f"split {place + 1}" for place in range(shown)]
     header = [Cell("trial"), *map(_label, ("on fresh folds", *splits, "in the search", "flattered by"))]
     note = (
-        "The best of the search, scored again on folds, or with seeds, that did not choose them: the best mean over "
-        "those wins. “Flattered by” is how much better the score in the search was."
+        "The best of the search, scored again on folds, or with seeds, that did not choose them: after each split the "
+        "better half goes on, and the configuration as it stands beside them. Of those that were on all splits the "
+        "best mean wins. “Flattered by” is how much better the score in the search was."
     )
     return Table("Finalists", note, tuple(header), tuple(rows), strong=1)
 

@@ -12,6 +12,7 @@ from pipeline.runtime import compute_always
 from pipeline.stages.hindsight import REPLAYED
 from pipeline.stages.packs import fit_networks
 from pipeline.stages.setups import Benches
+from pipeline.stages.spaces import distance
 from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
 from pipeline.tables import Job
@@ -20,30 +21,36 @@ from pipeline.tabular.replay import BLOCKS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.search_settings import Search
     from pipeline.settings import FoldSettings
     from pipeline.stages.setups import Quest, Setup
     from pipeline.stages.trials import Session
 
+APART = 0.25  # distance in the space between finalists that are there for being unlike the others
+FEWEST_GOING_ON = 2  # finalists from one fresh split to the next
 FRESH = 1_000_003  # added to a seed: that of a split, or of the networks, which no search has used
 
 
 def rescored(quest: Quest, session: Session, standings: Sequence[Standing]) -> Winner:
     """The winner among the best `search.finalists` trials and the configuration as it stands, by fresh splits.
 
-    Where the kind of folds knows but one split, fresh seeds take the place of fresh folds. With no finalists the best
-    trial wins by the score that chose it. Scores are remembered by the session, so that none is computed twice.
+    Half of them are the very best; the others are the best of those that are not much like any before them, for a
+    sampler ends among trials that are alike, and flattered alike by the one split. Those that do well on one fresh
+    split are scored on the next. Where the kind of folds knows but one split, fresh seeds take the place of fresh
+    folds. With no finalists the best trial wins by the score that chose it. Scores are remembered by the session, so
+    that none is computed twice.
     """
     search = quest.search
     order = _distinct(quest.base, sorted(standings, key=lambda one: one.score))  # the earlier first among equals
-    chosen = order[: search.finalists]
+    chosen = _chosen(quest.base, order, search)
     if search.finalists:
         chosen += [one for one in order if one.stands and one not in chosen]
-    again = _Again(quest, session).scores(chosen)
+    again = _Again(quest, session).scores(chosen) if search.finalists else []
     finalists = tuple(
         Finalist(one.trial, dict(one.values), one.score, own, phase=one.phase, stands=one.stands)
         for one, own in zip(chosen, again, strict=True)
     )
-    best = min(range(len(chosen)), key=lambda place: finalists[place].fresh, default=0)
+    best = min(range(len(chosen)), key=lambda place: finalists[place].rank, default=0)
     winner = (chosen or order)[best]
     return Winner(
         values=dict(winner.values),
@@ -65,6 +72,24 @@ def _distinct(base: Setup, order: Sequence[Standing]) -> list[Standing]:
     return list(found.values())
 
 
+def _chosen(base: Setup, order: Sequence[Standing], search: Search) -> list[Standing]:
+    """So many of them, in their order: half as they come, then whoever is apart from all these, then as they come.
+
+    Only the better half of all is looked through for those apart: being unlike the best is no merit of its own.
+    """
+    count = min(search.finalists, len(order))
+    varied = {key for one in order for key in one.values}
+    setups = [{key: base.with_values(one.values).values[key] for key in varied} for one in order]
+    places = list(range(-(-count // 2)))
+    for place in range(len(places), len(order) // 2):
+        if len(places) < count and all(
+            distance(setups[place], setups[other], search.space) >= APART for other in places
+        ):
+            places.append(place)
+    places += [place for place in range(len(order)) if place not in places][: count - len(places)]
+    return [order[place] for place in sorted(places)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Again:
     """Scores finalists on one further split after the other."""
@@ -73,19 +98,31 @@ class _Again:
     session: Session
 
     def scores(self, chosen: Sequence[Standing]) -> list[tuple[float, ...]]:
-        """A score for every repeat of every finalist: all on the same rows, with the same seeds."""
-        setups = [self.quest.base.with_values(one.values) for one in chosen]
-        by_repeat = [self._on_split(setups, repeat) for repeat in range(self.quest.search.repeats)]
-        return [tuple(scores[place] for scores in by_repeat) for place in range(len(chosen))]
+        """Scores of every finalist on fresh splits: of the same rows, with the same seeds.
 
-    def _on_split(self, setups: Sequence[Setup], repeat: int) -> dict[int, float]:
-        names = [f"again {digest_of(setup)} {repeat} {self.quest.search.seeds}" for setup in setups]
-        known = {place: self.session.recall(name) for place, name in enumerate(names)}
+        After each split the better half goes on to the next, two of them at the least. The configuration as it stands
+        is on all of them; whoever is can win.
+        """
+        setups = {place: self.quest.base.with_values(one.values) for place, one in enumerate(chosen)}
+        again: list[tuple[float, ...]] = [() for _ in chosen]
+        for repeat in range(self.quest.search.repeats):
+            for place, score in self._on_split(setups, repeat).items():
+                again[place] += (score,)
+            order = sorted((place for place in setups if not chosen[place].stands), key=lambda place: sum(again[place]))
+            going = {*order[: max(FEWEST_GOING_ON, -(-len(order) // 2))]}
+            setups = {place: own for place, own in setups.items() if place in going or chosen[place].stands}
+        return again
+
+    def _on_split(self, setups: Mapping[int, Setup], repeat: int) -> dict[int, float]:
+        names = {
+            place: f"again {digest_of(setup)} {repeat} {self.quest.search.seeds}" for place, setup in setups.items()
+        }
+        known = {place: self.session.recall(name) for place, name in names.items()}
         scores = {place: float(value) for place, value in known.items() if isinstance(value, float)}
         fresh, shift = fresh_folds(self.quest.folds, repeat, keeps_split=self._keeps_split())
         benches = Benches(self.quest, fresh)
         missing: dict[object, dict[int, Setup]] = {}
-        for place, setup in enumerate(setups):
+        for place, setup in setups.items():
             if place not in scores:
                 missing.setdefault(benches.key_of(setup), {})[place] = setup
         for own in missing.values():

@@ -64,6 +64,26 @@ def grid_size(space: Mapping[str, Range], stands: Values) -> int:
     return math.prod(map(len, points.values())) + (not is_point)
 
 
+def distance(values: Mapping[str, object], others: Mapping[str, object], space: Mapping[str, Range]) -> float:
+    """How far apart two candidates are, 0 to 1: the mean over settings (Gower's).
+
+    Of a range the share of it that lies between the two, of a choice, and of what the space does not hold, 0 or 1.
+    """
+    keys = {*values, *others}
+    return sum(_gap(space.get(key), values.get(key), others.get(key)) for key in keys) / max(1, len(keys))
+
+
+def _gap(dimension: Range | None, value: object, other: object) -> float:
+    bounds = None if dimension is None else dimension.log or dimension.uniform or dimension.integer
+    if bounds is None or not isinstance(value, (int, float)) or not isinstance(other, (int, float)):
+        return float(value != other)
+    is_log = dimension is not None and dimension.log is not None
+    if is_log and min(value, other) <= 0:  # none at all, which a plan tries beside a range
+        return float(value != other)
+    scale = math.log if is_log else float
+    return min(1.0, abs(scale(value) - scale(other)) / (scale(bounds[1]) - scale(bounds[0])))
+
+
 def _within(points: list[float], ends: tuple[float, float]) -> list[float | int | str]:
     """The points, the ends of the range exactly as they were given: roundings may lie outside."""
     return [ends[0], *points[1:-1], ends[1]]

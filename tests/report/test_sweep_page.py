@@ -16,6 +16,7 @@ from pipeline.report.sweep_facts import Dimension, FinalistFacts, SweepFacts, Tr
 from pipeline.report.sweep_figures import _lanes
 from pipeline.report.sweep_page import render_sweep, toml_lines
 from pipeline.report.sweep_tables import best_table, failure_table, finalist_table
+from pipeline.report.text import NO_NUMBER
 from tests.report.test_page import HOSTILE, Skeleton
 
 BUDGET = 2_000_000
@@ -150,6 +151,14 @@ def test_finalists_are_told_with_every_fresh_score_best_first(facts):
         ["0, as it stands", "0.12000", "0.11950", "0.12050", "0.20000", "\u22120.08000"],
     ]
     assert table.strong == 1
+
+
+def test_a_finalist_that_left_the_race_has_dashes_for_the_splits_that_it_was_not_on(facts):
+    """Its mean is of those it was on."""
+    left = replace(facts.winner.finalists[1], number=3, again=(0.13,), fresh=0.13, flattered=-0.07)
+    own = replace(facts, winner=replace(facts.winner, finalists=(*facts.winner.finalists, left)))
+    row = [cell.text for cell in finalist_table(own).rows[-1]]
+    assert row == ["3", "0.13000", "0.13000", NO_NUMBER, "0.20000", "\u22120.07000"]
 
 
 def test_the_best_of_the_search_are_listed_with_their_values_and_so_is_what_there_was(facts):

@@ -11,7 +11,7 @@ from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.search import work
 from pipeline.stages.setups import Quest, Setup
-from pipeline.stages.spaces import as_it_stands, grid, grid_size, suggested
+from pipeline.stages.spaces import as_it_stands, distance, grid, grid_size, suggested
 from pipeline.stages.train import train
 from pipeline.tabular.metrics import rmse
 from tests.stages.studies import InMemory
@@ -119,3 +119,22 @@ def test_an_empty_space_is_an_error():
     """With what a space looks like."""
     with pytest.raises(ConfigError, match=r"search\.space is empty"):
         searched({})
+
+
+def test_distance_is_the_mean_over_settings_of_the_share_of_a_range_or_of_being_another_choice():
+    """Half of the logarithm of the rates, a quarter of the dropouts, another activation, the same depth."""
+    space = {
+        "train.lr": Range(log=(1e-4, 1e-2)),
+        "model.dropout": Range(uniform=(0.0, 0.8)),
+        "model.depth": Range(integer=(1, 5)),
+        "model.activation": Range(choice=("relu", "gelu")),
+    }
+    one = {"train.lr": 1e-3, "model.dropout": 0.1, "model.depth": 2, "model.activation": "relu"}
+    other = {"train.lr": 1e-4, "model.dropout": 0.3, "model.depth": 2, "model.activation": "gelu"}
+    assert distance(one, other, space) == pytest.approx((0.5 + 0.25 + 0 + 1) / 4)
+    assert distance(other, one, space) == distance(one, other, space)
+    assert distance(one, one, space) == 0
+    assert distance(one, {**one, "model.norm": "layer"}, space) == pytest.approx(1 / 5)
+    assert distance(one, {**one, "train.lr": 1e3}, space) == pytest.approx(1 / 4), "at most all of a range"
+    assert distance(one, {**one, "train.lr": 0.0}, space) == pytest.approx(1 / 4), "none at all has no logarithm"
+    assert distance({}, {}, space) == 0

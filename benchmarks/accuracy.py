@@ -16,7 +16,7 @@ from pipeline.stages.train import train
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.tables import Scores
+    from pipeline.fits import Scores
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
 from pipeline.engine.sources import Resident
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

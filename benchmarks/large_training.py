@@ -40,8 +40,8 @@ from pipeline.engine.networks import forward
 from pipeline.engine.optimizers import PackedOptimizer, Rule
 from pipeline.engine.rows import ROW_ORDER
 from pipeline.engine.sources import Streamed, choose_source
+from pipeline.fits import Network
 from pipeline.runtime import Room
-from pipeline.tables import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

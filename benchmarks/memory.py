@@ -33,7 +33,7 @@ from pipeline.engine.packing import Assignment, padded_network
 from pipeline.engine.rehearsal import Precision
 from pipeline.engine.schedules import Schedule
 from pipeline.engine.sources import Resident
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 FP32, BF16 = Precision(torch.float32), Precision(torch.float32, torch.bfloat16)
 ROWS, FEATURES, TRAINING = 1460, 331, 1168

@@ -27,8 +27,8 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
 from pipeline.engine.sources import Resident
+from pipeline.fits import Network
 from pipeline.stages.learners import PRODUCTS, build_blocks
-from pipeline.tables import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

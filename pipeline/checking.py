@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from pipeline.competition import Competition
     from pipeline.config import Resolved
+    from pipeline.fits import Fits
     from pipeline.reading.folder import RawFiles
     from pipeline.runner import Runner
     from pipeline.settings import Config
-    from pipeline.tables import Dataset, Design, Fits
+    from pipeline.tables import Dataset, Design
 
 
 def check(competition: Competition, text: str, *, environment: Mapping[str, str], settings: Sequence[str]) -> None:
@@ -78,9 +79,9 @@ def _examine_files(files: RawFiles, config: Config) -> str:
 
 def _examine_training(files: RawFiles, config: Config, design: Design) -> None:
     """Settings of [model] and [train] that do not go together, functions of the user's, weights to begin with."""
+    from pipeline.fits import Job
     from pipeline.stages.assignments import Candidate, assignment_of
     from pipeline.stages.starts import check_start
-    from pipeline.tables import Job
     from pipeline.weights import read_weights
 
     usercode.forget()

@@ -15,7 +15,7 @@ from pipeline.runtime import Room
 from pipeline.tables import Compute
 
 if TYPE_CHECKING:
-    from pipeline.settings import Train
+    from pipeline.training_settings import Train
 
 GPU_ONLY = ("fp16", "tf32")
 CPU_INFO = Path("/proc/cpuinfo")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.fits import Network
     from pipeline.forecast_facts import ForecastFacts
-    from pipeline.tables import Compute, Floats, Integers, Network, Notice
+    from pipeline.tables import Compute, Floats, Integers, Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from pipeline.fits import ModelScore, Scores, Submission
     from pipeline.forecast_facts import ErrorGroup, ForecastScores
-    from pipeline.tables import ModelScore, Scores, Submission
 
 RECORD = ".published.json"  # file -> what it was made from; `gc` keeps those artifacts
 

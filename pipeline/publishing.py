@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.facts import ReportFacts
+    from pipeline.fits import Fits, Scores, Submission
     from pipeline.runner import Runner
-    from pipeline.tables import Dataset, Design, Fits, Scores, Submission
+    from pipeline.tables import Dataset, Design
 
 
 def bring(runner: Runner, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m pipeline.reference` writes docs/CONFIG.md: every setting, as its class in settings.py has it."""
+"""`python -m pipeline.reference` writes docs/CONFIG.md: every setting, as its class has it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at mos
 HEAD = """\
 # Every setting
 
-Made from `pipeline/settings.py` and `pipeline/recipes.py` by `python -m pipeline.reference`: change those instead.
+Made by `python -m pipeline.reference` from `pipeline/settings.py`, the `*_settings.py` beside it and
+`pipeline/recipes.py`: change those instead.
 A competition is a file `competitions/NAME.toml`, which holds only what differs from the defaults.
 
 ## Which value wins

@@ -22,10 +22,11 @@ from pipeline.words import describe, notice_lines
 
 if TYPE_CHECKING:
     from pipeline.competition import Competition
+    from pipeline.fits import Weights
     from pipeline.outcomes import Winner
     from pipeline.runtime import Checkpoint, Spread
     from pipeline.settings import Config
-    from pipeline.tables import Allowance, Compute, Weights
+    from pipeline.tables import Allowance, Compute
 
 NOTICING = ("ingest", "preprocess", "train", "submit")  # stages whose value tells what it noticed
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from pipeline.cli import Options
     from pipeline.runner import Runner
-    from pipeline.settings import Config, Train
+    from pipeline.settings import Config
+    from pipeline.training_settings import Train
 
 # in the environment of a process that is to end with the one that started it: until when it may ask for trials, by
 # `time.monotonic`, which processes of a computer share

@@ -17,15 +17,16 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.files import file_sha256, write_atomically
+from pipeline.fits import Job, Network, Weights
 from pipeline.progress import say
 from pipeline.stages.starts import data_digest, folds_digest
-from pipeline.tables import Job, Network, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.fits import Fits
     from pipeline.runner import Runner
-    from pipeline.tables import Design, Fits, Singles
+    from pipeline.tables import Design, Singles
 
 FORMAT, VERSION = "foldpack weights", 1
 PREFIX, METADATA = "tensor/", "metadata"

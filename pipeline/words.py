@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pipeline.tables import Dataset, Design, Fits, Scores, Submission
+from pipeline.fits import Fits, Scores, Submission
+from pipeline.tables import Dataset, Design
 
 NOTICES_SHOWN = 3
 

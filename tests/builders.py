@@ -16,11 +16,13 @@ from pipeline.engine.packing import Assignment
 from pipeline.engine.schedules import Schedule
 from pipeline.engine.sources import Resident
 from pipeline.facts import HeatMap, Histogram, InputWeights, Size, TensorFacts, UnitFacts, WeightFacts
+from pipeline.fits import Network
 from pipeline.runtime import Runtime
-from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Schema, Target
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
-from pipeline.tables import Compute, Network, RawTable, RawTables
+from pipeline.tables import Compute, RawTable, RawTables
+from pipeline.training_settings import Model, Train
 
 # --- the engine
 

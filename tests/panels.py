@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 from builders import csv_of, raw_tables
 
+from pipeline.fits import Curve, Fits, Job, Network, Submission
 from pipeline.settings import FoldSettings, Preprocess, Schema, Target
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.report import report
-from pipeline.tables import Compute, Curve, Fits, Job, Network, Submission
+from pipeline.tables import Compute
 from pipeline.time_settings import Time
 
 CUSTOM = Network(inputs=1, hidden=(), activation="relu", init="pytorch", init_scale=0.01, custom="mine.py:net")

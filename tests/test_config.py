@@ -13,8 +13,9 @@ from pipeline.errors import ConfigError
 from pipeline.expectations import TEXTS
 from pipeline.recipes import FAST, RECIPES
 from pipeline.search_settings import Range, Search
-from pipeline.settings import Config, FoldSettings, Model, Preprocess, Schema, Target, Train
+from pipeline.settings import Config, FoldSettings, Preprocess, Schema, Target
 from pipeline.time_settings import Time
+from pipeline.training_settings import Model, Train
 
 COMPETITIONS = Path(__file__).parent.parent / "competitions"
 

@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "pipeline"
 FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {
     *("errors", "tables", "settings", "recipes", "config", "expectations", "dimensions", "runtime", "facts"),
-    *("usercode", "sections", "time_settings", "search_settings", "timeline", "forecast_facts", "outcomes"),
+    *("usercode", "sections", "time_settings", "search_settings", "training_settings", "timeline", "forecast_facts"),
+    *("outcomes", "fits"),
 }
 # what a folder must not import at run time: whoever loads a table pays for no torch, and the engine knows no frame
 FORBIDDEN = {

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
-    from pipeline.tables import Integers, Network
+    from pipeline.fits import Network
+    from pipeline.tables import Integers
 
 SAMPLED_ROWS = 256  # of each job, for a data-driven initialisation
 

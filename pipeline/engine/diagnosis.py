@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engine.pack import PackState
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 INPUTS_TOLD = 5
 

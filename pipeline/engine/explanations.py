@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.memory import Moment
     from pipeline.engine.packing import Assignment, Limits, Pack
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from pipeline.engine.packing import padded_network
 from pipeline.engine.parked import one_by_one, together
 from pipeline.engine.room import does_not_fit, no_room_beside, runs_out
 from pipeline.engine.step import NOT_SLOWED, Slowed, Step
+from pipeline.fits import Curve
 from pipeline.runtime import NoCheckpoint
-from pipeline.tables import Curve, Singles
 
 if TYPE_CHECKING:
     from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
     from pipeline.engine.parked import Parked
     from pipeline.runtime import Checkpoint
+    from pipeline.tables import Singles
 
 Progress = Callable[[int], None]  # epochs of single networks finished since the last call
 

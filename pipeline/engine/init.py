@@ -16,7 +16,7 @@ from pipeline.engine.networks import Pass, hidden_layer, layers_of, linear
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 WEIGHT, BIAS, SAMPLE, SKIP, BUILD = 0, 1, 2, 3, 4
 INITIALISATION = 1  # the purpose in a job's stream; see fit.py for the others
@@ -152,6 +152,8 @@ def unit_variance(network: Network, tensors: Sequence[Tensor], rows: Tensor) -> 
         mean = reached.mean(1, keepdim=True)
         spread = (reached - mean).square().mean(1, keepdim=True).sqrt()
         size = reached.square().mean(1, keepdim=True).sqrt()
+        if number > 0:  # inputs are about 1, or rounding about 0, and then what is reached is rounding too
+            size = size.maximum(drawn.weight.square().sum(1, keepdim=True).sqrt())
         scale = torch.where(spread <= NOISE * size, torch.ones_like(spread), 1 / spread)
         layer = drawn._replace(weight=drawn.weight * scale)
         settled[names.index(f"{number}.weight")] = layer.weight.to(rows.dtype)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.engine.packing import Assignment
     from pipeline.engine.rehearsal import Precision
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 WEIGHTS, BEST, FIRST, SECOND = "weights", "best weights", "first moments", "second moments"
 # bounds: a step, a look at rows, a draw or a copy makes not so many tensors as large as weights and what rows become;

@@ -21,7 +21,7 @@ from pipeline.usercode import blamed, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
     Builder = Callable[..., object]
     Together = Callable[[tuple[Tensor, ...], Tensor], Tensor]  # (stacked parameters, rows [M, B, D]) -> [M, B, outputs]

@@ -15,7 +15,7 @@ from pipeline.engine import modules
 from pipeline.engine.norms import batch_normalised, layer_normalised, settled
 
 if TYPE_CHECKING:
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pipeline.engine.data import Data
     from pipeline.engine.packing import Assignment
     from pipeline.engine.parked import Parked
-    from pipeline.tables import Floats, Integers, Network
+    from pipeline.fits import Network
+    from pipeline.tables import Floats, Integers
 
 NOT_SAVED = ("rows", "keys")  # follow from the jobs
 MOMENTS = "optimizer."  # what the names of its tensors begin with

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pipeline.engine.memory import Circumstances
     from pipeline.engine.optimizers import Rule
     from pipeline.engine.schedules import Plateau, Schedule
-    from pipeline.tables import Integers, Network, Singles
+    from pipeline.fits import Network
+    from pipeline.tables import Integers, Singles
 
 NO_RULE = GradientRule()
 UNKNOWN_CACHE = 8 << 20  # bytes a thread

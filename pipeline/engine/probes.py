@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.engine.losses import Loss
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 CLOSE = 1e-4  # of the largest magnitude: what rounding in fp32 may move
 ROWS = 5

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engine.packing import Assignment
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 META = torch.device("meta")
 GRADIENTS, BATCH = "gradients", "rows of the batch"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.packing import Assignment
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 
 def leave_apart(jobs: Sequence[Assignment], *, at_any_epoch: bool) -> bool:

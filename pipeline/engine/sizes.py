@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engine.losses import Loss
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 NO_LAYER = -1
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pipeline.tables import Floats, Integers, Network, Singles
+    from pipeline.fits import Network
+    from pipeline.tables import Floats, Integers, Singles
 
 MATRICES = ("weight", "skip")
 BINS = (9, 41)  # the fewest and the most of a histogram

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 # slopes of these fade on both sides; beyond this pre-activation less than 2 % of the steepest slope is left
 SATURATES: Mapping[str, float] = {"tanh": 2.7, "sigmoid": 5.3}

@@ -10,7 +10,7 @@ from pipeline.report.text import count, percent, short
 
 if TYPE_CHECKING:
     from pipeline.facts import TensorFacts, WeightFacts
-    from pipeline.tables import Network
+    from pipeline.fits import Network
 
 KINDS = {"weight": "weights", "bias": "biases", "scale": "norm scales", "shift": "norm shifts", "skip": "shortcut"}
 HARDLY = 0.01  # a change below this share of the start is called none

@@ -16,17 +16,18 @@ from pipeline.engine.packing import Assignment
 from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
+from pipeline.fits import Job, Network
 from pipeline.stages.shrinkage import check_shrinkage
 from pipeline.stages.starts import start_of
-from pipeline.tables import Job, Network
 from pipeline.tabular.targets import to_network
 from pipeline.usercode import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline.settings import Model, Train
-    from pipeline.tables import Design, Weights
+    from pipeline.fits import Weights
+    from pipeline.tables import Design
+    from pipeline.training_settings import Model, Train
 
 # by depth: what the width is divided by, layer by layer
 SHAPES: Mapping[str, Callable[[int], list[int]]] = {

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.engine.diagnosis import Diagnosis, Failure, LargeInput
-    from pipeline.settings import Train
+    from pipeline.fits import Job
     from pipeline.stages.assignments import Candidate
-    from pipeline.tables import Design, Job
+    from pipeline.tables import Design
+    from pipeline.training_settings import Train
 
 # learning rates at which these optimizers train most networks on a standardised target
 USUAL_LR: Mapping[str, float] = {
     "sgd": 0.05, "adagrad": 0.05, "rmsprop": 4e-3, "adam": 4e-3, "adamw": 4e-3, "adam_then_sgd": 4e-3
 }  # fmt: skip
+COMMON = 4.0  # rates up to this multiple of the usual one are common too: one cycle bears them
 FOLLOWS_GRADIENT = frozenset({"sgd", "adam_then_sgd"})  # their steps grow with the gradient, and so with the target
 UNSCALED_TARGET = 10.0  # root mean square as the network sees it; a standardised one has 1
 

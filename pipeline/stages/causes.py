@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.losses import loss_of
 from pipeline.stages.cases import (
+    COMMON,
     FOLLOWS_GRADIENT,
     UNSCALED_TARGET,
     column_name,
@@ -147,10 +148,10 @@ def _switch(case: Case) -> Cause | None:
 
 
 def _learning_rate(case: Case) -> Cause | None:
-    """Far above the usual one, or above it with weights that ran away."""
+    """Far above the usual one, or above what is common with weights that ran away."""
     lr, usual = case.train.lr, usual_lr(case.train, case.diagnosis.target_rms)
     ran_away = case.diagnosis.weight_growth >= WEIGHTS_GREW
-    if case.begins_broken or not (lr >= FAR_TOO_HIGH * usual or (ran_away and lr > usual)):
+    if case.begins_broken or not (lr >= FAR_TOO_HIGH * usual or (ran_away and lr > COMMON * usual)):
         return None
     evidence = f"train.lr is {lr:g}{case.grown_weights}"
     return Cause("a learning rate that is too high", evidence, f"[train] lr = {case.lr_to_try}")
@@ -161,9 +162,9 @@ def _first_weights(case: Case) -> Cause | None:
     model, growth, layers = case.candidate.model, case.diagnosis.first_growth, case.hidden_layers
     if model.init not in ("normal", "uniform") or layers < 2 or growth < EXPLODES:
         return None
-    # a rate above the usual one breaks a shallow network by itself
-    rate_is_usual = case.train.lr <= usual_lr(case.train, case.diagnosis.target_rms)
-    if not (case.begins_broken or growth**layers >= BEGINS_HUGE or rate_is_usual):
+    # a rate above what is common breaks a shallow network by itself
+    rate_is_common = case.train.lr <= COMMON * usual_lr(case.train, case.diagnosis.target_rms)
+    if not (case.begins_broken or growth**layers >= BEGINS_HUGE or rate_is_common):
         return None
     return Cause(
         "weights that begin too wide for the depth",

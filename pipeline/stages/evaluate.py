@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.fits import FoldScore, ModelScore, Scores
 from pipeline.stages.window_baseline import WINDOW, window_forecasts
-from pipeline.tables import FoldScore, ModelScore, Scores
 from pipeline.tabular.baselines import BASELINES
 from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.forecasts import forecast_scores
 from pipeline.tabular.metrics import score, score_table
 
 if TYPE_CHECKING:
-    from pipeline.tables import Dataset, Design, Fits, Floats
+    from pipeline.fits import Fits
+    from pipeline.tables import Dataset, Design, Floats
 
 
 def evaluate(dataset: Dataset, design: Design, fits: Fits, *, metric: str) -> Scores:

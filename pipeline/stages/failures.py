@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from pipeline.engine.diagnosis import Diagnosis
     from pipeline.engine.fit import Fitted
+    from pipeline.fits import Job
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.causes import Cause
-    from pipeline.tables import Design, Job
+    from pipeline.tables import Design
 
 MOST_KINDS = 3  # that have a line of their own in an error; what is left is counted in one more
 MOST_NAMED = 4  # networks of a kind that are named

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.fits import Job
 from pipeline.outcomes import Finalist, Standing, Winner
 from pipeline.runtime import compute_always
 from pipeline.stages.hindsight import REPLAYED
@@ -15,7 +16,6 @@ from pipeline.stages.setups import Benches
 from pipeline.stages.spaces import distance
 from pipeline.stages.starts import knows_rows
 from pipeline.stages.trials import Trained
-from pipeline.tables import Job
 from pipeline.tabular.replay import BLOCKS
 
 if TYPE_CHECKING:

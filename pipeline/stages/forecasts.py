@@ -15,8 +15,9 @@ from pipeline.tabular.timelines import STEPS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.fits import Fits, Scores
     from pipeline.forecast_facts import ForecastScores
-    from pipeline.tables import Dataset, Design, Fits, Floats, Integers, Scores
+    from pipeline.tables import Dataset, Design, Floats, Integers
     from pipeline.timeline import Clock, Timeline
 
 MOST_STEPS = 480  # of a stretch that are shown

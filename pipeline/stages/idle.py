@@ -13,8 +13,9 @@ from pipeline.tables import Notice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pipeline.fits import Job, Network
     from pipeline.stages.assignments import Candidate
-    from pipeline.tables import Design, Job, Network
+    from pipeline.tables import Design
 
 
 def idle_settings(candidate: Candidate, network: Network, jobs: Sequence[Job]) -> list[Notice]:

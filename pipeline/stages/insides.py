@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from pipeline.engine.fit import Fitted
     from pipeline.engine.sizes import LayerState
     from pipeline.engine.vitals import Activity
+    from pipeline.fits import Job
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.causes import Cause
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Job, Singles
+    from pipeline.tables import Design, Singles
 
 SAMPLED_ROWS = 512
 RIDGE_ROWS = 4096

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.engine.sources import Resident, Streamed
+    from pipeline.fits import Network
     from pipeline.runtime import Runtime
-    from pipeline.tables import Design, Floats, Network, Singles, TargetState
+    from pipeline.tables import Design, Floats, Singles, TargetState
 
 # of weights, targets, predictions
 DTYPES = {

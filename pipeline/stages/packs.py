@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from pipeline.engine.data import Data
     from pipeline.engine.fit import Fitted
     from pipeline.engine.packing import Assignment, Pack
+    from pipeline.fits import Job
     from pipeline.runtime import Checkpoint, Runtime
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Compute, Floats, Integers, Job
+    from pipeline.tables import Compute, Floats, Integers
 
 
 def fit_networks(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.engine.explanations import explanations
 from pipeline.engine.packing import plan_packs
+from pipeline.fits import Job
 from pipeline.stages.limits import limits_of, matrix_bytes
 from pipeline.stages.packs import assignments_for, cut
-from pipeline.tables import Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

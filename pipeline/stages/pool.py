@@ -16,6 +16,7 @@ from pipeline.engine.fit import Watch, serve
 from pipeline.engine.packing import may_join, plan_packs
 from pipeline.engine.sources import Streamed
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.fits import Job
 from pipeline.runtime import Flight
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import products_in
@@ -24,7 +25,6 @@ from pipeline.stages.packs import Judge
 from pipeline.stages.setups import Benches
 from pipeline.stages.spaces import suggested
 from pipeline.stages.trials import Curves, Trained, stands, step_of
-from pipeline.tables import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

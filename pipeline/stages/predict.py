@@ -27,6 +27,7 @@ from pipeline.time_settings import History
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pipeline.fits import Job, Network
     from pipeline.settings import Preprocess, Schema
     from pipeline.tables import (
         Column,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
         Encoded,
         Floats,
         Integers,
-        Job,
-        Network,
         RawTable,
         Singles,
         Taken,

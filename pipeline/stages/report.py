@@ -27,7 +27,8 @@ from pipeline.tabular.metrics import METRICS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.tables import Dataset, Design, Fits, Floats, ModelScore, Scores, Submission
+    from pipeline.fits import Fits, ModelScore, Scores, Submission
+    from pipeline.tables import Dataset, Design, Floats
 
 LARGEST = 10  # rows with the largest errors that are listed
 IN_LOGS = ("log_rmse", "rmsle")

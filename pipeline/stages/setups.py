@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.engine.data import Data
+    from pipeline.fits import Weights
     from pipeline.runtime import Flight, Runtime
     from pipeline.search_settings import Search
-    from pipeline.settings import Config, FoldSettings, Model, Preprocess, Target, Train
+    from pipeline.settings import Config, FoldSettings, Preprocess, Target
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Dataset, Design, Weights
+    from pipeline.tables import Dataset, Design
+    from pipeline.training_settings import Model, Train
 
 BENCHES_HELD = 2  # whose rows lie on the device at a time
 

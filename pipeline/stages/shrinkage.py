@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.engine.fit import Fitted
-    from pipeline.tables import Design, Floats, Job, Network
+    from pipeline.fits import Job, Network
+    from pipeline.tables import Design, Floats
 
 
 def check_shrinkage(network: Network) -> None:

@@ -15,10 +15,11 @@ from pipeline.tabular.metrics import METRICS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pipeline.fits import Curve, Network
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.causes import Cause
     from pipeline.stages.insides import Inside
-    from pipeline.tables import Curve, Floats, Network
+    from pipeline.tables import Floats
 
 LEARNED_NOTHING = 0.98  # of the error of predicting the mean: above it nothing worth the name was learned
 DEEP = 4  # hidden layers from which depth may hurt a plain network

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.engine.schedules import rates
 from pipeline.engine.vitals import DIES, SATURATES
 from pipeline.stages.assignments import schedule_of
-from pipeline.stages.cases import one_digit
+from pipeline.stages.cases import COMMON, one_digit
 from pipeline.stages.signs import (
     FEWEST_POINTS,
     LEARNED_NOTHING,
@@ -73,7 +73,7 @@ def _dead(signs: Signs) -> Advice | None:
         return None
     seen = f"{percent(share)} of the units of hidden layer {layer + 1} are dead: they say 0 on every row{_of(signs)}."
     train = signs.candidate.train
-    if train.lr > signs.usual_lr:
+    if train.lr > COMMON * signs.usual_lr:
         lower = f"{one_digit(min(train.lr / 10, signs.usual_lr))}"
         return advice(seen, f'Set [train] lr = {lower}, or [model] activation = "leaky_relu".', f"train.lr={lower}")
     return advice(seen, 'Set [model] activation = "leaky_relu".', "model.activation=leaky_relu")

@@ -17,7 +17,8 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pipeline.tables import Design, Job, Network, Singles, Weights
+    from pipeline.fits import Job, Network, Weights
+    from pipeline.tables import Design, Singles
 
 DRAWN = ("init", "init_scale")  # how weights would have been drawn
 SHOWN = 5  # columns that a message lists

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import DataError, TrainingError
-from pipeline.tables import Notice, Submission
+from pipeline.fits import Submission
+from pipeline.tables import Notice
 from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
-    from pipeline.tables import Dataset, Fits, Floats, Texts
+    from pipeline.fits import Fits
+    from pipeline.tables import Dataset, Floats, Texts
 
 OVERFLOWED = 1e100  # a runaway output comes back from its logarithm as up to 1e304: no prediction
 

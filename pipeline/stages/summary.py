@@ -12,8 +12,9 @@ from pipeline.stages.learners import DTYPES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.settings import Model, Train
-    from pipeline.tables import Compute, Design, Network
+    from pipeline.fits import Network
+    from pipeline.tables import Compute, Design
+    from pipeline.training_settings import Model, Train
 
 COPIES = 5  # of what is trained: itself, gradients, two moments, best weights; for all else see --explain-packs
 CONSTANTS = {"scale": "1", "shift": "0", "bias": "0"}  # where tensors start that are not drawn

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
+from pipeline.fits import Fits
 from pipeline.stages.assignments import Candidate, network_of, training_jobs
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
@@ -19,7 +20,7 @@ from pipeline.stages.predict import predict
 from pipeline.stages.shrinkage import shares_of, shrunk, shrunk_notice
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
-from pipeline.tables import Fits, Notice
+from pipeline.tables import Notice
 from pipeline.tabular.bases import predictions
 from pipeline.tabular.features import take
 
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
     from pipeline.engine.fit import Fitted
     from pipeline.facts import Advice
+    from pipeline.fits import Job, Network, Weights
     from pipeline.runtime import Runtime
-    from pipeline.settings import Model, Train
     from pipeline.stages.learners import Blocks
-    from pipeline.tables import Design, Floats, Job, Network, Singles, Weights
+    from pipeline.tables import Design, Floats, Singles
+    from pipeline.training_settings import Model, Train
 
 
 def train(

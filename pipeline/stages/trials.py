@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import optuna
 
     from pipeline.engine.fit import Fitted
+    from pipeline.fits import Job
     from pipeline.stages.setups import Bench, Setup
-    from pipeline.tables import Compute, Floats, Job
+    from pipeline.tables import Compute, Floats
 
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
 TRAIN, VALID = "train loss", "valid loss"  # of a trial with a score: means over its networks, where somebody looked

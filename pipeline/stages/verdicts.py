@@ -12,7 +12,7 @@ from pipeline.tabular.metrics import METRICS
 
 if TYPE_CHECKING:
     from pipeline.facts import Curves, LargeError, ModelRow
-    from pipeline.tables import Fits
+    from pipeline.fits import Fits
 
 OVERFITS, OVERFITS_STRONGLY = 1.25, 2.0  # error on unseen rows, in multiples of that on training rows
 LEVEL = 0.005  # scores closer than this share of the baseline's are called level

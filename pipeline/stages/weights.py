@@ -27,7 +27,8 @@ from pipeline.tabular.features import matrix_for, rows_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.tables import Compute, Design, Fits, Floats, Integers, Job, Singles
+    from pipeline.fits import Fits, Job
+    from pipeline.tables import Compute, Design, Floats, Integers, Singles
 
 MOST_WEIGHTS = 20_000_000  # of all networks looked at together: a few seconds
 MOST_ROWS = 1024  # on which units are watched

@@ -15,7 +15,8 @@ from pipeline.config import known_keys, load_config, value_at
 from pipeline.dimensions import NOT_SEARCHED
 from pipeline.recipes import FAST, RECIPES
 from pipeline.reference import _toml, _words, config_reference
-from pipeline.settings import Config, Join, Link
+from pipeline.settings import Config, Join
+from pipeline.training_settings import Link
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"\| `(?P<key>[\w.]+)` \| (?P<rest>.+) \|")

@@ -17,7 +17,7 @@ from pipeline.engine.init import initial_tensors
 from pipeline.engine.losses import LOSSES, Loss
 from pipeline.engine.schedules import Schedule
 from pipeline.engine.sizes import Batch, LayerState
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

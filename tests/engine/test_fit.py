@@ -23,7 +23,7 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.pack import PackState
 from pipeline.engine.schedules import Plateau, rates
 from pipeline.engine.step import train_step
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MATRIX, TARGET = rows_and_target(rows=60)

@@ -23,7 +23,7 @@ from pipeline.engine.init import (
     unit_variance,
 )
 from pipeline.engine.networks import ACTIVATIONS
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 N_IN, N_OUT = 300, 200
 KEYS = torch.tensor([job_key(seed, fold) for seed in (0, 1) for fold in (0, 1)])
@@ -283,6 +283,15 @@ def test_a_unit_that_does_not_vary_keeps_its_weights(dtype):
         for before, after in zip(drawn[::2], tensors[::2], strict=True):
             assert torch.equal(before, after)
         assert all(tensor.isfinite().all() for tensor in tensors)
+
+
+@pytest.mark.parametrize("activation", ["silu", "relu", "sigmoid"])
+def test_rounding_is_not_taken_for_a_spread_behind_units_that_do_not_vary(activation):
+    """Rows alike but for the ninth digit: what is left of it two layers on is not blown up to a variance of 1."""
+    rows = 1 + 1e-9 * sample()[:, :, :1].expand(4, 50, 6)
+    _, drawn, tensors = settled(rows, activation=activation)
+    for before, after in zip(drawn[::2], tensors[::2], strict=True):
+        assert torch.equal(before, after)
 
 
 def test_rescaling_leaves_the_drawn_tensors_alone():

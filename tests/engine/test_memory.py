@@ -18,7 +18,7 @@ from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import padded_network
 from pipeline.engine.rehearsal import Precision
 from pipeline.engine.sources import Resident
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 WIDE = Network(inputs=60, hidden=(48, 40), activation="relu", init="pytorch", init_scale=0.01)
 FP32 = Precision(torch.float32)

@@ -23,7 +23,7 @@ from pipeline.engine.packing import Limits, plan_packs
 from pipeline.engine.probes import tensors_of
 from pipeline.engine.rehearsal import Precision
 from pipeline.engine.schedules import rates
-from pipeline.tables import Network
+from pipeline.fits import Network
 from pipeline.usercode import load
 
 pytestmark = pytest.mark.usefixtures("one_thread")

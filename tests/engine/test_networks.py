@@ -8,7 +8,7 @@ from torch import nn
 from pipeline.engine.draws import job_key
 from pipeline.engine.init import initial_tensors
 from pipeline.engine.networks import ACTIVATIONS, ROWS_AT_A_TIME, Pass, forward, predict
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 KEYS = torch.tensor([job_key(seed, 0) for seed in range(3)])
 TORCHS = {

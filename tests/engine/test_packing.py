@@ -14,7 +14,7 @@ from pipeline.engine.memory import Circumstances, Moment, peak, working_set
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.packing import Limits, Pack, plan_packs
 from pipeline.engine.rehearsal import Precision
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 WIDE = Network(inputs=3, hidden=(50,), activation="relu", init="pytorch", init_scale=0.01)
 FP32 = Precision(torch.float32)

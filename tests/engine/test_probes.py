@@ -13,7 +13,7 @@ from pipeline import usercode
 from pipeline.engine.losses import LOSSES, loss_of
 from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.errors import ConfigError
-from pipeline.tables import Network
+from pipeline.fits import Network
 from pipeline.usercode import load
 
 IDEAS = Path(__file__).resolve().parents[1] / "ideas.py"
@@ -162,7 +162,7 @@ def test_a_module_that_a_pack_cannot_train_is_refused(name, message):
 def test_attention_runs_without_a_word_of_torchs():
     """As a process of its own: what vmap says of its speed is nothing that a user could mend."""
     code = (
-        "from pipeline.engine.probes import tensors_of\nfrom pipeline.tables import Network\n"
+        "from pipeline.engine.probes import tensors_of\nfrom pipeline.fits import Network\n"
         "from pipeline.usercode import load\n"
         f"name = {reference('attending')!r}\n"
         "print(len(tensors_of(Network(3, (), '', '', 1.0, custom=name), load(name))))\n"

@@ -16,7 +16,7 @@ from pipeline.engine.networks import Pass, forward, layer_shapes
 from pipeline.engine.optimizers import PackedOptimizer, Rule
 from pipeline.engine.rehearsal import Precision
 from pipeline.engine.sources import Resident
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 FP32 = Precision(torch.float32)
 NETWORK = Network(inputs=30, hidden=(20, 10), activation="relu", init="pytorch", init_scale=0.01)

@@ -11,7 +11,7 @@ from pipeline.engine.draws import job_key
 from pipeline.engine.init import initial_tensors
 from pipeline.engine.losses import LOSSES
 from pipeline.engine.sizes import Batch, largest, layer_of, measure, rms
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -27,7 +27,7 @@ from pipeline.engine.views import (
     unit_facts,
 )
 from pipeline.facts import Size
-from pipeline.tables import Network
+from pipeline.fits import Network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

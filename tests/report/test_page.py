@@ -25,11 +25,12 @@ from pipeline.facts import (
     Upload,
     Verdict,
 )
+from pipeline.fits import Network
 from pipeline.report.drawing import log_ticks, tick_label
 from pipeline.report.page import render_report
 from pipeline.report.tables import notice_table
 from pipeline.report.text import clean, column, duration, number
-from pipeline.tables import Compute, Network, Notice
+from pipeline.tables import Compute, Notice
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 BUDGET = 5_000_000

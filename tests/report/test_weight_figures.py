@@ -8,9 +8,9 @@ import pytest
 from builders import weight_facts_of
 
 from pipeline.facts import HeatMap
+from pipeline.fits import Network
 from pipeline.report.drawing import style
 from pipeline.report.weight_figures import draw_heat_map, draw_histograms, draw_inputs, draw_weights
-from pipeline.tables import Network
 
 LINEAR = Network(inputs=3, hidden=(), activation="relu", init="pytorch", init_scale=0.01)
 DEEP = Network(inputs=3, hidden=(4,) * 11, activation="relu", init="pytorch", init_scale=0.01)

@@ -6,6 +6,7 @@ import pytest
 from builders import weight_facts_of
 
 from pipeline.facts import Size, TensorFacts
+from pipeline.fits import Network
 from pipeline.report.text import short
 from pipeline.report.weight_tables import (
     introduce,
@@ -17,7 +18,6 @@ from pipeline.report.weight_tables import (
     unit_table,
     weight_tables,
 )
-from pipeline.tables import Network
 
 NORMED = Network(309, (128, 64, 128), "silu", "pytorch", 0.01, norm="layer", skips=("", "", "same"))
 

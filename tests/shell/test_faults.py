@@ -24,7 +24,7 @@ from tests.shell.test_main_job import stages
 
 if TYPE_CHECKING:
     from pipeline.engine.packing import Assignment
-    from pipeline.tables import Job
+    from pipeline.fits import Job
 
 
 def payload(project: Project, stage: str) -> Path:

@@ -35,11 +35,11 @@ def test_status_and_explain_say_in_words_what_is_stale_and_why(project: Project)
     fresh = project.must("status").splitlines()
     assert [line.split()[1] for line in fresh[:5]] == ["fresh"] * 5
     changed = project.must("status", "--set", "train.lr=0.5")
-    assert "train       stale     config train.lr was 0.004, is 0.5" in changed
+    assert "train       stale     config train.lr was 0.015, is 0.5" in changed
     assert "evaluate    stale     its input train is another one" in changed
     words = project.must("explain", "submit", "--set", "train.lr=0.5")
     assert "submit will be computed" in words
-    assert "  - config train.lr was 0.004, is 0.5" in words
+    assert "  - config train.lr was 0.015, is 0.5" in words
     assert "submit is fresh" in project.must("explain", "submit")
 
 
@@ -59,7 +59,7 @@ def test_gc_keeps_the_last_and_whatever_was_published(project: Project) -> None:
         project.must("train", "--set", f"train.lr={lr}")
     project.must("gc", "--keep", "1", "--set", "train.lr=0.03")
     kept = {json.loads(file.read_text())["parts"]["config"]["train.lr"] for file in project.models.glob("train-*.json")}
-    assert kept == {0.004, 0.03}
+    assert kept == {0.015, 0.03}
     assert "computed" not in project.must("submit")
 
 

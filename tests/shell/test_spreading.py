@@ -10,9 +10,9 @@ from pipeline import spreading
 from pipeline.devices import Places, resolve_places, room_beside
 from pipeline.errors import ConfigError, WorkerError
 from pipeline.runtime import NoCheckpoint, Part, Runtime, in_this_process
-from pipeline.settings import Train
 from pipeline.spreading import CrewLostError, Spreader, open_spread
 from pipeline.tables import Compute
+from pipeline.training_settings import Train
 from tests.works import Sum
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def test_layers_parameters_and_memory_are_told_and_nothing_is_trained(project: P
         "layer   step               output   parameters  trained  starts at",
         "        input              [B, 10]",
         "1       linear             [B, 8]           88       88  weight std 0.183, bias std 0.183",
-        "1       silu, dropout 0.2  [B, 8]",
+        "1       silu, dropout 0.3  [B, 8]",
         "output  linear             [B, 1]            9        9  weight std 0.204, bias std 0.204",
         "B: rows of a batch, 32. Initialisation: pytorch.",
         "One network: 97 trained parameters; 388 bytes; 0.606 for each of its 160 training rows.",

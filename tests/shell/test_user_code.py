@@ -308,9 +308,9 @@ def test_a_worker_is_asked_whether_it_has_the_same_files(ideas: Project) -> None
     """What a pack's result depends on holds the user's modules beside ours."""
     pytest.importorskip("distributed")
     from pipeline.dask_crew import differences, versions_of
-    from pipeline.settings import Model, Train
     from pipeline.stages.assignments import Candidate
     from pipeline.stages.packs import PackWork
+    from pipeline.training_settings import Model, Train
 
     settings = Train(custom_loss="competitions/ideas.py:loss")
     work = PackWork((Candidate(Model(custom="competitions/ideas.py:build"), settings),), (), 1, "rmse")

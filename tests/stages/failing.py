@@ -6,10 +6,10 @@ from builders import SHORT_TRAINING, design_of, generated_dataset
 
 from pipeline.engine.diagnosis import Diagnosis, Failure, Fault, LargeInput
 from pipeline.engine.sizes import LayerState
-from pipeline.settings import Model
+from pipeline.fits import Job
 from pipeline.stages.assignments import Candidate
 from pipeline.stages.cases import Case
-from pipeline.tables import Job
+from pipeline.training_settings import Model
 
 DESIGN = design_of(generated_dataset())  # columns: area, age, colour_blue, …
 AREA, AGE, COLOUR = (DESIGN.columns.index(name) for name in ("area", "age", "colour_blue"))

@@ -11,9 +11,10 @@ from pipeline.engine.losses import LOSSES
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.schedules import Schedule, rates
 from pipeline.errors import ConfigError
-from pipeline.settings import Model, Target, Train
+from pipeline.fits import Job
+from pipeline.settings import Target
 from pipeline.stages.assignments import Candidate, assignment_of, rule_of, schedule_of
-from pipeline.tables import Job
+from pipeline.training_settings import Model, Train
 
 DESIGN = design_of(generated_dataset())
 OWN_SCALE = design_of(generated_dataset(), target=Target(transform="none", standardize=False))

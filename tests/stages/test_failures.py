@@ -7,6 +7,7 @@ from builders import design_of, generated_dataset
 from pipeline.engine.diagnosis import Fault, LargeInput
 from pipeline.engine.fit import Fitted
 from pipeline.facts import Advice
+from pipeline.fits import Curve, Job
 from pipeline.settings import Preprocess
 from pipeline.stages.failures import (
     advice_of_kind,
@@ -18,7 +19,6 @@ from pipeline.stages.failures import (
     sentence_of_kind,
     short,
 )
-from pipeline.tables import Curve, Job
 from tests.stages.failing import AGE, AREA, DESIGN, case, states
 
 WILD = {"lr": 1e6}

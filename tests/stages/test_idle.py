@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.fits import Job
 from pipeline.runtime import Runtime
 from pipeline.stages.assignments import Candidate, network_of
 from pipeline.stages.idle import batches_of_one, idle_settings
 from pipeline.stages.train import train
-from pipeline.tables import Compute, Job
+from pipeline.tables import Compute
 from tests.builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset
 
 DESIGN = design_of(generated_dataset())

@@ -11,9 +11,10 @@ import pytest
 from builders import csv_of, design_of, generated_dataset, generated_frames, on_cpu, raw_tables
 
 from pipeline.errors import ConfigError, DataError, TrainingError
-from pipeline.settings import Model, Preprocess, Schema, Target, Train
+from pipeline.settings import Preprocess, Schema, Target
 from pipeline.stages.ingest import ingest
 from pipeline.stages.train import train
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

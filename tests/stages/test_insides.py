@@ -12,16 +12,17 @@ from pipeline.engine.beginnings import initial_weights
 from pipeline.engine.fit import Fitted
 from pipeline.engine.sizes import measure
 from pipeline.engine.vitals import activities
-from pipeline.settings import Model, Preprocess, Target
+from pipeline.fits import Job
+from pipeline.settings import Preprocess, Target
 from pipeline.stages.assignments import Candidate, assignment_of, network_of
 from pipeline.stages.insides import failure_at_the_end, look_inside, signs_of, training_batch
 from pipeline.stages.learners import build_blocks, data_of
 from pipeline.stages.packs import fit_networks
-from pipeline.tables import Job
 from pipeline.tabular.baselines import ALPHAS
 from pipeline.tabular.features import matrix_for
 from pipeline.tabular.metrics import rmse
 from pipeline.tabular.targets import to_network
+from pipeline.training_settings import Model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

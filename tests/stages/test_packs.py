@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from pipeline.engine import step
 from pipeline.engine.packing import Pack
+from pipeline.fits import Job, Network
 from pipeline.runtime import NoCheckpoint, in_this_process
-from pipeline.settings import Model, Train
 from pipeline.stages import packs as module
 from pipeline.stages.assignments import Candidate
 from pipeline.stages.learners import build_blocks, products_in
 from pipeline.stages.packs import Judge, PackWork, cut, fit_networks, weight_of
 from pipeline.stages.train import train
-from pipeline.tables import Job, Network
 from pipeline.tabular.metrics import loss
 from pipeline.tabular.targets import to_target
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,9 +7,10 @@ import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 
 from pipeline.engine.sources import Streamed
+from pipeline.fits import Job
 from pipeline.runtime import Room, Runtime
 from pipeline.search_settings import Range, Search
-from pipeline.settings import Preprocess, Target, Train
+from pipeline.settings import Preprocess, Target
 from pipeline.stages import limits as limits_module
 from pipeline.stages import plan
 from pipeline.stages.assignments import Candidate, training_jobs
@@ -19,7 +20,8 @@ from pipeline.stages.plan import explained, trial_jobs
 from pipeline.stages.search import examples
 from pipeline.stages.setups import Setup
 from pipeline.stages.train import train
-from pipeline.tables import Compute, Job
+from pipeline.tables import Compute
+from pipeline.training_settings import Train
 
 DESIGN = design_of(generated_dataset())
 BASE = Candidate(SMALL_MODEL, SHORT_TRAINING)

@@ -5,9 +5,10 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.outcomes import Standing
 from pipeline.search_settings import Range, Search
-from pipeline.settings import Model, Preprocess, Target, Train
+from pipeline.settings import Preprocess, Target
 from pipeline.stages.plans import FEWEST, can_overfit, finding, found_in, overfitting, phases_of, wider, with_own
 from pipeline.stages.setups import Setup
+from pipeline.training_settings import Model, Train
 
 BASE = Setup(Preprocess(), Target(), Model(activation="silu"), Train())
 ORDER = [

@@ -8,13 +8,14 @@ from optuna.trial import TrialState
 from pipeline.errors import ConfigError
 from pipeline.runtime import hear_nothing
 from pipeline.search_settings import Range, Search
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages import pool as module
 from pipeline.stages.pool import Pool
 from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands
 from pipeline.stages.train import train
 from pipeline.tabular.metrics import rmse
+from pipeline.training_settings import Model, Train
 from tests.stages.studies import InMemory
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,22 +10,10 @@ import pytest
 from builders import design_of
 
 from pipeline.facts import Advice, Curves, LargeError, ModelRow
+from pipeline.fits import Curve, Fits, FoldScore, Job, ModelScore, Network, Scores, Submission
 from pipeline.stages.report import band, errors_of, report
 from pipeline.stages.verdicts import Evidence, advise, error_ratio, judge_baseline, judge_fit
-from pipeline.tables import (
-    Compute,
-    Curve,
-    Dataset,
-    Fits,
-    Folds,
-    FoldScore,
-    Job,
-    ModelScore,
-    Network,
-    Notice,
-    Scores,
-    Submission,
-)
+from pipeline.tables import Compute, Dataset, Folds, Notice
 from pipeline.tabular.metrics import METRICS, score
 
 TARGET = np.array([100.0, 200.0, 50.0, 400.0, 80.0])  # no fold scores the last row

@@ -7,11 +7,12 @@ from optuna.trial import TrialState
 from pipeline.errors import TrainingError
 from pipeline.outcomes import Standing
 from pipeline.search_settings import Range, Search
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages import finalists as module
 from pipeline.stages.finalists import fresh_folds
 from pipeline.stages.search import examples, search
 from pipeline.stages.setups import Quest, Setup
+from pipeline.training_settings import Model, Train
 from tests.stages.studies import InMemory
 
 pytestmark = pytest.mark.usefixtures("one_thread")

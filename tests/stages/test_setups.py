@@ -6,9 +6,10 @@ from panels import panel
 
 from pipeline.errors import ConfigError
 from pipeline.search_settings import Search
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.assignments import hidden_widths
 from pipeline.stages.setups import BENCHES_HELD, Benches, Quest, Setup
+from pipeline.training_settings import Model, Train
 
 BASE = Setup(Preprocess(), Target(), Model(width=4, depth=1), Train(epochs=2, batch_size=16))
 

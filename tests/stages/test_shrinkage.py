@@ -8,12 +8,13 @@ from builders import on_cpu
 from panels import panel
 
 from pipeline.errors import ConfigError
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.shrinkage import shares_of, shrunk_notice
 from pipeline.stages.train import train
 from pipeline.tabular.bases import base_of, network_target
 from pipeline.tabular.targets import to_network
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

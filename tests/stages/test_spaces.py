@@ -7,13 +7,14 @@ from optuna.trial import TrialState
 
 from pipeline.errors import ConfigError
 from pipeline.search_settings import Range, Search
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.search import work
 from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands, distance, grid, grid_size, suggested
 from pipeline.stages.train import train
 from pipeline.tabular.metrics import rmse
+from pipeline.training_settings import Model, Train
 from tests.stages.studies import InMemory
 
 SPACE = {

@@ -8,13 +8,14 @@ from builders import SHORT_TRAINING
 
 from pipeline.engine.sizes import LayerState
 from pipeline.engine.vitals import Activity
-from pipeline.settings import Model
+from pipeline.fits import Curve, Job, Network
+from pipeline.recipes import RECIPES
 from pipeline.stages.assignments import Candidate
 from pipeline.stages.causes import Cause
 from pipeline.stages.insides import Inside
 from pipeline.stages.signs import Signs, may_hurt_by_depth
 from pipeline.stages.stalls import stalls
-from pipeline.tables import Curve, Job, Network
+from pipeline.training_settings import Model
 
 FALLING = np.geomspace(1.0, 0.2, 12)
 
@@ -70,6 +71,10 @@ KNOWN = {
     "dead units at a high rate": (
         signs(insides=(inside(dead=0.9),), settings={"lr": 0.1}), "(1 network looked at)", "Set [train] lr = 0.004",
         "train.lr=0.004",
+    ),
+    "dead units at the classic recipe's rate": (
+        signs(insides=(inside(dead=0.9),), settings={"lr": RECIPES["classic"]["train.lr"]}), "(1 network looked at)",
+        'activation = "leaky_relu"', "model.activation=leaky_relu",
     ),
     "saturated units": (
         signs(insides=(inside(saturated=0.8),), network=SIGMOID), "hidden layer 2 is saturated: at 80 %",

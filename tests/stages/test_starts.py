@@ -7,12 +7,13 @@ import pytest
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 
 from pipeline.errors import ConfigError
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.fits import Job, Weights
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.assignments import Candidate, assignment_of, network_of
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.starts import check_start, data_digest, folds_digest, start_of
 from pipeline.stages.train import train
-from pipeline.tables import Job, Weights
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 DATASET = generated_dataset()

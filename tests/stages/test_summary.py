@@ -6,10 +6,10 @@ import pytest
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
 from torch import nn
 
-from pipeline.settings import Model, Train
+from pipeline.fits import Network
 from pipeline.stages.summary import steps_of, summarise
 from pipeline.stages.train import train
-from pipeline.tables import Network
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,17 +12,18 @@ from torch import nn
 from pipeline.engine.mapped import mapped_rows
 from pipeline.engine.sources import Resident, Streamed
 from pipeline.errors import TrainingError
+from pipeline.fits import Job
 from pipeline.runtime import NoCheckpoint, Room
-from pipeline.settings import FoldSettings, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.assignments import Candidate, network_of
 from pipeline.stages.learners import PRODUCTS, build_blocks, outputs_of
 from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
-from pipeline.tables import Job
 from pipeline.tabular.features import matrix_for, take
 from pipeline.tabular.metrics import score
 from pipeline.tabular.targets import to_target
+from pipeline.training_settings import Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,13 +5,14 @@ import pytest
 from builders import generated_dataset, on_cpu
 
 from pipeline.search_settings import Range, Search
-from pipeline.settings import FoldSettings, Model, Preprocess, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.pool import Pool
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.setups import Quest, Setup
 from pipeline.stages.spaces import as_it_stands
 from pipeline.stages.train import train
 from pipeline.stages.trials import REPORTS, Curves, step_of
+from pipeline.training_settings import Model, Train
 from tests.stages.studies import InMemory
 
 

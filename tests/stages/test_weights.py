@@ -10,11 +10,11 @@ from builders import SMALL_MODEL, design_of, generated_dataset, on_cpu
 
 from pipeline.engine.draws import job_key
 from pipeline.engine.init import initial_tensors
-from pipeline.settings import Model, Train
 from pipeline.stages import weights
 from pipeline.stages.train import train
 from pipeline.stages.weights import weight_facts
 from pipeline.tabular.features import matrix_for, take
+from pipeline.training_settings import Model, Train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

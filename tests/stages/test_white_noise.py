@@ -6,13 +6,14 @@ import pytest
 from builders import csv_of, raw_tables
 
 from pipeline.runtime import Runtime
-from pipeline.settings import FoldSettings, Model, Preprocess, Schema, Target, Train
+from pipeline.settings import FoldSettings, Preprocess, Schema, Target
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ingest import ingest
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import Compute
 from pipeline.time_settings import Time
+from pipeline.training_settings import Model, Train
 
 SEEDS = range(4)
 RUNTIME = Runtime(Compute("cpu", 1, "fp32"))

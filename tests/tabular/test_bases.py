@@ -7,10 +7,11 @@ import pytest
 from panels import panel
 
 from pipeline.errors import ConfigError
+from pipeline.fits import Job, Network
 from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
-from pipeline.tables import Compute, Job, Network
+from pipeline.tables import Compute
 from pipeline.tabular.bases import base_of, network_target, predictions, predictions_of
 from pipeline.tabular.differences import base_values
 from pipeline.tabular.features import overlaid, rows_of, take

@@ -114,13 +114,13 @@ def test_a_sweep_keeps_the_predictions_of_its_best_trials(project: Project) -> N
 @pytest.mark.slow
 def test_kept_predictions_are_those_of_training_the_configuration_alone(project: Project) -> None:
     """The first trial is the configuration as it stands: out-of-fold and on the test, bit for bit."""
-    options = (*QUICK, "--set", 'search.space={"train.lr" = {log = [1e-6, 1e-2]}}', "--set", "train.seeds=1")
+    options = (*QUICK, "--set", 'search.space={"train.lr" = {log = [1e-6, 1e-1]}}', "--set", "train.seeds=1")
     project.must("worker", "--trials", "1", *options)
     project.must("train", *options)
     [train], [design] = project.models.glob("train-*.joblib"), project.root.glob("data/*/tiny/preprocess-*.joblib")
     fits, [(study, _)] = joblib.load(train), of_studies(project)
     [kept] = kept_predictions(Store(project.models), str(study), joblib.load(design).folds)
-    assert kept.values == {"train.lr": 0.004}
+    assert kept.values == {"train.lr": 0.015}
     np.testing.assert_array_equal(kept.oof, fits.seed_oof[0])
     np.testing.assert_array_equal(kept.test, fits.test_predictions)
 

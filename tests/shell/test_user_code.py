@@ -155,7 +155,7 @@ def test_a_file_that_is_no_python_is_said_by_every_command(ideas: Project) -> No
 
 @pytest.mark.slow
 def test_a_loss_of_the_users_is_trained_with_and_keyed_by_its_source(ideas: Project) -> None:
-    """Other weights than with mse; the same again from the cache; an edit of what it imports retrains and is named."""
+    """Other weights than with ours; the same again from the cache; an edit of what it imports retrains and is named."""
     ideas.must("evaluate")
     plain = loads(ideas)
     ideas.must("evaluate", *LOSS)
@@ -174,7 +174,7 @@ def test_a_loss_of_the_users_is_trained_with_and_keyed_by_its_source(ideas: Proj
 def test_a_loss_that_is_ours_under_another_name_gives_our_scores(ideas: Project) -> None:
     """A square written by the user trains to what mse trains to."""
     edit(ideas, "ideas.py", "weighed(outputs - targets)", "(outputs - targets).square()")
-    ideas.must("evaluate")
+    ideas.must("evaluate", "--set", "train.loss=mse")
     ours = loads(ideas)
     ideas.must("evaluate", *LOSS)
     assert loads(ideas) == ours

@@ -285,7 +285,7 @@ def test_a_unit_that_does_not_vary_keeps_its_weights(dtype):
         assert all(tensor.isfinite().all() for tensor in tensors)
 
 
-@pytest.mark.parametrize("activation", ["silu", "relu", "sigmoid"])
+@pytest.mark.parametrize("activation", ["silu", "relu"])
 def test_rounding_is_not_taken_for_a_spread_behind_units_that_do_not_vary(activation):
     """Rows alike but for the ninth digit: what is left of it two layers on is not blown up to a variance of 1."""
     rows = 1 + 1e-9 * sample()[:, :, :1].expand(4, 50, 6)

@@ -7,6 +7,7 @@ from builders import design_of, generated_dataset
 
 from pipeline.config import load_config
 from pipeline.engine.diagnosis import Fault, LargeInput
+from pipeline.recipes import RECIPES
 from pipeline.settings import Preprocess, Target
 from pipeline.stages.causes import CAUSES, Cause, cause_of
 from tests.stages.failing import AGE, AREA, COLOUR, DESIGN, case, states
@@ -225,6 +226,13 @@ def test_the_suggested_rate_is_usual_for_optimizer_batch_and_target(train, targe
     if train.get("optimizer") == "sgd":
         failed = case(train=train, target_rms=target_rms, layers=states(1e6, 1e13, 1e25, growth=3e7))
     assert cause_of(failed) == Cause(cause_of(failed).name, cause_of(failed).evidence, f"[train] lr = {lr}")
+
+
+@pytest.mark.parametrize(("lr", "is_blamed"), [(RECIPES["classic"]["train.lr"], False), (0.03, True)])
+def test_weights_that_ran_away_are_laid_to_a_rate_only_if_no_recipe_has_it(lr, is_blamed):
+    """The classic recipe's rate is above the usual one."""
+    failed = case(train={"lr": lr}, layers=states(1e6, 1e13, 1e25, growth=3e7))
+    assert ("learning rate" in cause_of(failed).name) is is_blamed
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from pipeline.database import OUT_OF_REACH, Database, tried_once
 from pipeline.errors import StorageError
 from pipeline.heartbeat import Heart, computer, is_alive, worker_name
-from pipeline.stages.trials import CAUSE, STANDS, is_void
+from pipeline.stages.trials import CAUSE, STANDS, is_void, stands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ class Patience:
 
     beat: float = 10.0
     silence: float = 90.0
-    look: float = 2.0
+    look: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +138,17 @@ class Claims:
         if time.monotonic() >= self.until:
             self.ears.on_time_up()
 
-    def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
-        """Write down a score within the training; whether the pruner gives the trial up."""
+    def report(self, trial: optuna.Trial, step: int, score: float) -> bool:
+        """Write down a score within the training; false where somebody took us for dead and tries its values again."""
         try:
-            trial.report(score, epoch)
+            trial.report(score, step)
         except BURIED:
-            return True  # somebody took us for dead: its values are tried elsewhere
-        return trial.should_prune()
+            return False
+        return True
+
+    def is_hopeless(self, trial: optuna.Trial) -> bool:
+        """Whether the pruner gives a trial up; never the configuration as it stands."""
+        return not stands(trial) and trial.should_prune()
 
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
         """A trial with a finite score."""

@@ -55,12 +55,24 @@ class Search(Settings):
         "train.restore_best)",
     )
     percentile: float = Field(
-        25.0, gt=0, lt=100, description="of pruner percentile: a trial goes on among the best so many per cent"
+        40.0,
+        gt=0,
+        lt=100,
+        description="of pruner percentile: a trial goes on among the best so many per cent of those that came as far",
     )
     startup_trials: int = Field(
         16, ge=1, description="trials before the sampler learns; the pruner needs five at the most"
     )
-    warmup_share: float = Field(0.2, ge=0, lt=1, description="share of a training before which no trial is given up")
+    ahead: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="share of a trial's networks that train first; the others follow unless it is given up; 1: all at "
+        "once",
+    )
+    warmup_share: float = Field(
+        0.6, ge=0, lt=1, description="share of each network's training before which no trial is given up"
+    )
     finalists: int = Field(
         8,
         ge=0,

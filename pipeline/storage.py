@@ -26,10 +26,10 @@ def study_file(folder: Path, key: str) -> Path:
     return folder / f"study-{key[:KEY_SHOWN]}.journal"
 
 
-def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int, part: str = "") -> optuna.Study:
+def open_study(folder: Path, key: str, *, name: str, search: Search, part: str = "") -> optuna.Study:
     """Open or create the study with this key, with the sampler and the pruner that the configuration names.
 
-    folder: of the journal, where no database is named. name: the competition's. epochs: of its training. part: of the
+    folder: of the journal, where no database is named. name: the competition's. part: of the
     search, such as a phase of its plan, which has a study of its own in the same storage. Lower scores are better.
     Raises StorageError for a storage that cannot be opened, ArtifactError for a journal that is none.
     """
@@ -55,7 +55,7 @@ def open_study(folder: Path, key: str, *, name: str, search: Search, epochs: int
         ) from None
     # neither a continued study nor a second process may suggest the first points again
     study.sampler = sampler_of(search, search.seed + trials)
-    study.pruner = pruner_of(search, epochs)
+    study.pruner = pruner_of(search)
     return study
 
 

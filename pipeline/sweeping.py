@@ -176,9 +176,8 @@ class _Studies:
     def _opened(self, search: Search, part: str, fixed: Mapping[str, object]) -> Iterator[Claims]:
         key, store = self.runner.key("search"), self.runner.store(SEARCH)
         folder, name = store.folder, self.runner.competition.name
-        epochs = self.quest.base.with_values(fixed).train.epochs
         phase = part.partition(".")[0].replace("_", " ")
-        study = open_study(folder, key, name=name, search=search, epochs=epochs, part=part)
+        study = open_study(folder, key, name=name, search=search, part=part)
         if self.await_helpers and study.user_attrs.get(WANTED) != self.quest.search.trials:
             study.set_user_attr(WANTED, self.quest.search.trials)
         if part and PHASE not in study.user_attrs:

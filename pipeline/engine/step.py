@@ -15,7 +15,7 @@ import torch
 
 from pipeline.engine import loss_scale
 from pipeline.engine.capture import NO_DEVICE, Captured, backend_for
-from pipeline.engine.draws import stream
+from pipeline.engine.draws import stream, words
 from pipeline.engine.networks import forward
 from pipeline.engine.norms import update_running
 from pipeline.engine.optimizers.kernel import missing
@@ -230,4 +230,5 @@ def _dropout(pack: PackState) -> Dropout | None:
     if not batches.on_device:
         same = bool((batches.steps == batches.steps[0]).all())
         steps = int(batches.steps[0]) if same else torch.as_tensor(batches.steps)
-    return lambda layer, hidden: pack.dropout.apply(hidden, stream(keys, DROPOUT, steps, layer))
+    streams = words(stream(keys, DROPOUT, steps), len(pack.network.hidden))  # those of all layers at once: [M, layers]
+    return lambda layer, hidden: pack.dropout.apply(hidden, streams[:, layer])

@@ -1,6 +1,7 @@
 """Trials in flight: their networks train in the packs of others of the same program, leave together, and make room.
 
-As a trial ends or is given up, the next one takes its places; one that needs another program waits for that.
+Some of a trial's networks go ahead, and the others follow if it is not given up. As a trial ends, the next one takes
+its places; one that needs another program waits for that.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from pipeline.fits import Job
 from pipeline.runtime import Flight
 from pipeline.stages.assignments import assignment_of
 from pipeline.stages.learners import products_in
+from pipeline.stages.legs import PARTS, Course, legs_of
 from pipeline.stages.limits import limits_of
 from pipeline.stages.packs import Judge
 from pipeline.stages.setups import Benches
 from pipeline.stages.spaces import suggested
-from pipeline.stages.trials import Curves, Trained, stands, step_of
+from pipeline.stages.trials import Trained, stands
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from pipeline.tables import Floats, Integers
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Live:
     """A trial in flight. jobs and assignments: one for each of its networks."""
 
@@ -47,17 +49,17 @@ class Live:
     setup: Setup
     jobs: list[Job]
     assignments: list[Assignment]
-    curves: Curves
+    course: Course
     fitted: dict[int, Fitted] = field(default_factory=dict)  # place among `jobs` -> its network
     positions: list[int] = field(default_factory=list)  # of its networks in their pack
     reached: dict[int, int] = field(default_factory=dict)  # place among `jobs` -> epochs finished
     is_over: bool = False
-    told: int = 0  # the last step of which the study has heard
+    told: int = 0  # the last step of which the study has heard, in per cent of the trial
 
     @property
     def flight(self) -> Flight:
         """How far it is; a network that ended early counts as one that has nothing left to do."""
-        of, ended = self.curves.epochs, len(self.fitted)
+        of, ended = self.course.epochs, len(self.fitted)
         epochs = ended * of + sum(epoch for place, epoch in self.reached.items() if place not in self.fitted)
         return Flight(self.trial.number, len(self.jobs), ended, epochs / len(self.jobs), of)
 
@@ -82,6 +84,7 @@ class Pool:
                 company.train()
             except TrainingError as error:  # too large for this machine, alone in its pack too
                 self._without_largest(company.lives, error)
+            self.look_again()
             self.ask()
 
     def tell_flights(self) -> None:
@@ -105,6 +108,23 @@ class Pool:
                     self.waiting.append(live)
                     self.flying.append(live)
 
+    def look_again(self) -> None:
+        """Give up trials that wait for their next leg, if what others have come to meanwhile leaves them no hope."""
+        for live in [live for live in self.waiting if live.course.is_leg_over]:
+            if self.session.is_hopeless(live.trial):
+                self.waiting.remove(live)
+                self.give_up(live)
+
+    def give_up(self, live: Live) -> None:
+        """Tell a trial as given up, whose networks leave or have left."""
+        self.session.give_up(live.trial)
+        self.end(live)
+
+    def end(self, live: Live) -> None:
+        """It has been told."""
+        live.is_over = True
+        self.flying.remove(live)
+
     def _without_largest(self, lives: Sequence[Live], error: TrainingError) -> None:
         """Tell the largest of these trials as failed, and let the others begin anew."""
         left = [live for live in lives if not live.is_over]
@@ -124,10 +144,12 @@ class Pool:
         setup = self.quest.base.with_values(suggested(trial, self.quest.search.space))
         design, start = self.benches.design_of(setup), self.benches.starts_of(setup)
         seeds = range(setup.train.seed, setup.train.seed + self.quest.search.seeds)
-        jobs = [Job(0, fold, seed) for seed in seeds for fold in range(design.folds.count)]
+        # what learns from most goes ahead: of time series, the fold that lies as the test does
+        folds = sorted(range(design.folds.count), key=lambda fold: -len(design.folds.train[fold]))
+        jobs = [Job(0, fold, seed) for seed in seeds for fold in folds]
         assignments = [assignment_of(design, setup.candidate, job, start[job.fold]) for job in jobs]
-        curves = Curves(len(jobs), setup.train.epochs, setup.train.restore_best)
-        return Live(trial, setup, jobs, assignments, curves)
+        course = Course(legs_of(len(jobs), self.quest.search.ahead), setup.train.epochs, setup.train.restore_best)
+        return Live(trial, setup, jobs, assignments, course)
 
 
 class _Company:
@@ -148,6 +170,7 @@ class _Company:
         self.network, each = pack.network, len(oldest.jobs)
         self.slots = pack.most // each * each or pack.most  # whole trials, where at least one has room
         self.pending: deque[tuple[Live, int]] = deque()
+        self.training = 0  # networks that have a place
         self.places: list[tuple[Live, int]] = []  # position in the pack -> trial, place among its jobs
         chosen = {id(owners[position]) for position in pack.positions}
         self.lives: list[Live] = []
@@ -168,11 +191,17 @@ class _Company:
 
     def more(self, free: int) -> Sequence[Assignment]:
         """Jobs for so many free places, if there are any."""
+        self.pending = deque(entry for entry in self.pending if not entry[0].is_over)
         if len(self.pending) < free:
+            self.pool.look_again()
             self.pool.ask()
-            for live in [live for live in self.pool.waiting if self._fits(live)]:
+            waiting = self.pool.waiting
+            if waiting and not self.pending and not self.training and not self._fits(waiting[0]):
+                return []  # nobody trains here any more, and another program has waited for longer
+            for live in [live for live in waiting if self._fits(live)]:
                 self._enter(live)
         taken = [self.pending.popleft() for _ in range(min(free, len(self.pending)))]
+        self.training += len(taken)
         for live, place in taken:
             live.positions.append(len(self.places))
             self.places.append((live, place))
@@ -180,6 +209,7 @@ class _Company:
 
     def take(self, position: int, fitted: Fitted) -> None:
         """A network that has left its place."""
+        self.training -= 1
         live, place = self.places[position]
         if live.is_over:
             return
@@ -188,9 +218,15 @@ class _Company:
         if curve.best_epoch < 0:  # the trial has come to nothing, and its other networks leave too
             self._finish(live)
             return
-        live.curves.end(place, curve.valid)
-        if len(live.fitted) == len(live.jobs):
+        live.course.end(place, curve.valid)
+        if not live.course.is_leg_over:
+            return
+        if live.course.is_last:
             self._finish(live)
+        elif not self._is_given_up(live):
+            # it queues again: beside what those before it come to it will be seen what it is worth
+            self.lives.remove(live)
+            self.pool.waiting.append(live)
 
     # --- it tells scores, and hears who is to be given up
 
@@ -204,22 +240,24 @@ class _Company:
         heard: dict[int, Live] = {}
         for score in scores:
             live, place = self.places[score.position]
-            live.curves.add(place, score.epoch, score.loss)
+            live.course.add(place, score.epoch, score.loss)
             live.reached[place] = score.epoch
             heard[id(live)] = live
         for live in heard.values():
-            if not live.is_over and self._is_to_be_given_up(live):
-                self.pool.session.give_up(live.trial)
-                self._end(live)
+            if not live.is_over:
+                self._is_given_up(live)
         self.pool.tell_flights()
         return [position for live in heard.values() if live.is_over for position in live.positions]
 
-    def _is_to_be_given_up(self, live: Live) -> bool:
-        for epoch, score in live.curves.means():
-            step = step_of(epoch, live.curves.epochs, self.pool.quest.base.train.epochs)
+    def _is_given_up(self, live: Live) -> bool:
+        """Tell the study what is new of a trial, and whether that was its end."""
+        session, share = self.pool.session, self.pool.quest.search.warmup_share
+        for step, score, part in live.course.reports():
             if step > live.told and np.isfinite(score):
                 live.told = step
-                if self.pool.session.report(live.trial, step, score):
+                is_wanted = session.report(live.trial, step, score)
+                if not is_wanted or (part >= PARTS * share and session.is_hopeless(live.trial)):
+                    self.pool.give_up(live)
                     return True
         return False
 
@@ -236,17 +274,15 @@ class _Company:
             self.pool.session.complete(live.trial, score, trained)
         else:
             self.pool.session.fail(live.trial, trained.cause())
-        self._end(live)
+        self.pool.end(live)
 
     def _enter(self, live: Live) -> None:
         self.pool.waiting.remove(live)
+        live.positions = []  # networks of an earlier leg have left
         self.lives.append(live)
-        self.pending.extend((live, place) for place in range(len(live.jobs)))
-
-    def _end(self, live: Live) -> None:
-        live.is_over = True
-        self.pool.flying.remove(live)
-        self.pending = deque(entry for entry in self.pending if entry[0] is not live)
+        if live.course.is_leg_over:
+            live.course.go_on()
+        self.pending.extend((live, place) for place in live.course.places)
 
     def _same_rows(self, live: Live) -> bool:
         return self.pool.benches.key_of(live.setup) == self.bench.key

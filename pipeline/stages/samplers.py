@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import MedianPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from pipeline.errors import ConfigError
@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
-    from optuna.pruners import BasePruner
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
     from pipeline.search_settings import Range, Search
 
 POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
-FEWEST_BESIDE = 4  # trials that were as far, before one is given up for being worse
-FEWEST_WHOLE = 5  # trials that were trained to their end, before any is given up
+FEWEST_BESIDE = 5  # trials that were as far, before one is given up for being worse
+FEWEST_WHOLE, FEWEST_COMPLETE = 5, 4  # of Optuna's median: trials trained to their end, and those with the step
 MOST_POINTS = 100_000  # of a grid
-LOOK_SHARE = 0.2  # of a training: between two looks at it. One at every report would leave hardly anybody to learn from
-HALVING_FACTOR = 3  # one in three goes on from each rung of successive halving
+RUNG, HALVING_FACTOR = 4, 3  # successive halving: the first step, in per cent, and one in three goes on from each rung
 
 
 class Grid(BaseSampler):
@@ -134,16 +132,40 @@ def sampler_of(search: Search, seed: int) -> BaseSampler:
         return TPESampler(seed=seed, n_startup_trials=search.startup_trials, multivariate=True, constant_liar=True)
 
 
-def pruner_of(search: Search, epochs: int) -> BasePruner:
-    """The pruner that the configuration names; its steps are epochs. epochs: of the configuration's training."""
-    warm_up = round(search.warmup_share * epochs)
+class Beside(BasePruner):
+    """Gives up a trial that is not among the best share of all that have come as far, in flight or over.
+
+    Optuna's `PercentilePruner` compares with completed trials alone: with a few, which are the best, so that whoever is
+    among the best quarter of all is given up; and with nobody until some have come to their end.
+
+    percentile: of the best. beside: other trials that have been at the step, before one is given up.
+    """
+
+    def __init__(self, percentile: float, beside: int) -> None:
+        self.percentile, self.beside = percentile, beside
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to give up the trial, after its last report."""
+        step = trial.last_step
+        if step is None:
+            return False
+        others = [
+            other.intermediate_values[step]
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and step in other.intermediate_values
+        ]
+        if len(others) < self.beside:
+            return False
+        return trial.intermediate_values[step] > float(np.percentile(others, self.percentile))
+
+
+def pruner_of(search: Search) -> BasePruner:
+    """The pruner that the configuration names. It is asked where a trial may be given up, and nowhere else."""
     whole = min(FEWEST_WHOLE, search.startup_trials)
-    beside = min(FEWEST_BESIDE, whole)
-    looks = max(1, round(LOOK_SHARE * epochs))
     if search.pruner == "percentile":
-        return PercentilePruner(search.percentile, whole, warm_up, looks, n_min_trials=beside)
+        return Beside(search.percentile, min(FEWEST_BESIDE, search.startup_trials))
     if search.pruner == "median":
-        return MedianPruner(whole, warm_up, looks, n_min_trials=beside)
+        return MedianPruner(whole, n_min_trials=min(FEWEST_COMPLETE, whole))
     if search.pruner == "halving":
-        return SuccessiveHalvingPruner(min_resource=max(1, warm_up), reduction_factor=HALVING_FACTOR)
+        return SuccessiveHalvingPruner(min_resource=RUNG, reduction_factor=HALVING_FACTOR)
     return NopPruner()

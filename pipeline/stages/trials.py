@@ -1,8 +1,8 @@
-"""A trial in flight: its networks, what is known of their losses, and when it has come to an end."""
+"""A trial that is over: its networks, their score, and what its study is told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from pipeline.tabular.features import take
 from pipeline.tabular.metrics import loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import optuna
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CAUSE = "cause"  # user attribute of a failed trial that counts: why it has no score
 TRAIN, VALID = "train loss", "valid loss"  # of a trial with a score: means over its networks, where somebody looked
 STANDS = "as it stands"  # user attribute of the trial that is the configuration as it stands
-REPORTS = 20  # of a training, evenly spaced: each is written to the study's storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,12 @@ class Session(Protocol):
         """Wait for what processes of this search have in flight after nothing more is asked for."""
         ...
 
-    def report(self, trial: optuna.Trial, epoch: int, score: float) -> bool:
-        """Write down a score within the training; whether the trial is to be given up."""
+    def report(self, trial: optuna.Trial, step: int, score: float) -> bool:
+        """Write down a score within the training; whether the study still wants to hear of the trial."""
+        ...
+
+    def is_hopeless(self, trial: optuna.Trial) -> bool:
+        """Whether a trial is to be given up, as it was reported last, beside what is known of others now."""
         ...
 
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
@@ -137,44 +140,6 @@ class Session(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Curves:
-    """Losses of a trial's networks, epoch by epoch, from which the mean over all of them follows.
-
-    networks: how many there are. epochs: of their training. Networks may be at different epochs: some wait for a
-    place in the pack. A network counts as what it would be worth if it stopped there: where its best epoch's weights
-    are restored, with its best loss so far. That says early how the trial will end; the loss of the moment, at a high
-    learning rate, hardly does (docs/LOG.md).
-    """
-
-    networks: int
-    epochs: int
-    restore_best: bool = True
-    losses: dict[int, dict[int, float]] = field(default_factory=dict)  # epoch -> network -> loss
-    best: dict[int, float] = field(default_factory=dict)  # network -> its best loss so far
-    ended: dict[int, float] = field(default_factory=dict)  # network -> what it is worth
-    known: int = 0  # epochs whose mean has been given
-
-    def add(self, network: int, epoch: int, value: float) -> None:
-        """The loss of a network after so many epochs, which come in order."""
-        self.best[network] = float(np.fmin(self.best.get(network, np.inf), value))
-        self.losses.setdefault(epoch, {})[network] = self.best[network] if self.restore_best else value
-
-    def end(self, network: int, losses: Floats) -> None:
-        """A network that trains no more. losses: of its epochs."""
-        self.ended[network] = float(np.nanmin(losses) if self.restore_best else losses[-1])
-
-    def means(self) -> Iterator[tuple[int, float]]:
-        """(epoch, mean loss) for every epoch that all networks have come to since the last call, in order."""
-        while self.known < self.epochs:
-            values = self.ended | self.losses.get(self.known + 1, {})
-            if len(values) < self.networks:
-                return
-            self.known += 1
-            self.losses.pop(self.known, None)
-            yield self.known, float(np.mean(list(values.values())))
-
-
 def is_void(trial: optuna.trial.FrozenTrial) -> bool:
     """Whether a trial came to no end and counts for nothing: interrupted, its process dead, or one too many."""
     return trial.state == TrialState.FAIL and CAUSE not in trial.user_attrs
@@ -186,15 +151,3 @@ def stands(trial: optuna.Trial | optuna.trial.FrozenTrial) -> bool:
     Not where the space does not hold the configuration.
     """
     return bool(trial.user_attrs.get(STANDS, trial.number == 0))
-
-
-def step_of(epoch: int, epochs: int, base: int) -> int:
-    """The step at which the study hears of the score after so many epochs; 0 where it does not.
-
-    REPORTS times at most, never of the last epoch. base: epochs of the configuration's training. Steps are its epochs,
-    so that trainings of other lengths are compared when as large a share of each is over.
-    """
-    share = epoch * REPORTS // epochs
-    if epoch >= epochs or not share or -(-share * epochs // REPORTS) != epoch:
-        return 0
-    return -(-share * base // REPORTS)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.pruners import ThresholdPruner
 from optuna.storages.journal._storage import JournalStorageReplayResult
 from optuna.trial import TrialState
 
@@ -32,7 +33,7 @@ def study(tmp_path):
 
 def opened(folder):
     """The study of these tests, from its journal."""
-    return open_study(folder, "k" * 64, name="c", search=SEARCH, epochs=10)
+    return open_study(folder, "k" * 64, name="c", search=SEARCH)
 
 
 def claims_of(study, wanted, **changes):
@@ -247,12 +248,24 @@ def test_a_process_that_was_taken_for_dead_changes_nothing_when_it_comes_back(st
     monkeypatch.setattr("pipeline.claims.is_alive", lambda _: False)
     other._bury()
     claims.ears = Ears(on_told=told.append)
-    assert claims.report(trial, 1, 0.5)  # to be given up
+    assert not claims.report(trial, 1, 0.5)
     claims.complete(trial, 0.5, UNSEEN)
     claims.fail(trial, "a reason")
     assert told == []
     assert is_void(study.trials[0])
     assert study.trials[1].state == TrialState.WAITING
+
+
+def test_the_pruner_never_gives_up_the_configuration_as_it_stands(study):
+    """It would give up everybody with a loss above .1."""
+    study.pruner = ThresholdPruner(upper=0.1)
+    claims = claims_of(study, 2)
+    claims.begin({"x": 0.5})
+    stands, other = claims.ask(2)
+    for trial, hopeless in ((stands, False), (other, True)):
+        assert claims.report(trial, 8, 0.5)
+        assert claims.is_hopeless(trial) == hopeless
+        assert study.trials[trial.number].intermediate_values == {8: 0.5}
 
 
 def test_no_trial_is_asked_for_once_the_time_is_up(study):

@@ -83,7 +83,7 @@ def opened(folder: Path, url: str, patience: str) -> Claims:
     search = Search(
         storage=url, patience=patience, sampler="random", pruner="none", space={"x": Range(uniform=(0.0, 1.0))}
     )
-    return Claims(open_study(folder, "k" * 64, name="c", search=search, epochs=10), 2)
+    return Claims(open_study(folder, "k" * 64, name="c", search=search), 2)
 
 
 def test_a_locked_sqlite_is_waited_for_and_then_a_sentence_that_names_postgresql(tmp_path: Path, url: str) -> None:

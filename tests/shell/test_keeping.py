@@ -28,7 +28,7 @@ class Sweep:
 
     def __init__(self, folder, search=SEARCH, key=KEY, wanted=99, rows=4):
         self.store, self.said, self.rows, self.tests = Store(folder), [], rows, []
-        self.study = open_study(folder, key, name="c", search=search, epochs=10)
+        self.study = open_study(folder, key, name="c", search=search)
         self.keeping = Keeping(self.store, key, search, Compute("cpu", 1, "fp32"), self.said.append)
         self.claims = Claims(self.study, wanted, self.keeping.beside(Ears()), patience=QUICK)
         self.key = key

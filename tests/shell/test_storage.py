@@ -23,7 +23,7 @@ KEY = "k" * 64
 
 def opened(folder: Path, storage: str = "") -> optuna.Study:
     """A study in a journal there, or in a database."""
-    return open_study(folder, KEY, name="c", search=Search(storage=storage), epochs=10)
+    return open_study(folder, KEY, name="c", search=Search(storage=storage))
 
 
 def test_a_password_is_never_shown() -> None:

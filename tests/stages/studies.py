@@ -13,7 +13,7 @@ UNSEEN = SimpleNamespace(losses=dict)  # trained networks whose training rows no
 
 @dataclass
 class InMemory:
-    """A `Session` of so many trials; `over` says which report gives up whom: (trial, epoch, score) -> bool."""
+    """A `Session` of so many trials; `over` says who is given up after which report: (trial, step, score) -> bool."""
 
     wanted: int
     study: optuna.Study = None
@@ -47,9 +47,15 @@ class InMemory:
     def settle(self):
         """Nobody helps this one."""
 
-    def report(self, trial, epoch, score):
-        self.events.append(("report", trial.number, epoch, score))
-        return self.over is not None and self.over(trial.number, epoch, score)
+    def report(self, trial, step, score):
+        self.events.append(("report", trial.number, step, score))
+        trial.report(score, step)
+        return True
+
+    def is_hopeless(self, trial):
+        known = self.study.trials[trial.number]
+        step = known.last_step
+        return self.over is not None and self.over(trial.number, step, known.intermediate_values[step])
 
     def complete(self, trial, score, trained):
         self.events.append(("complete", trial.number, score, trained))

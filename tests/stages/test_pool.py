@@ -1,5 +1,7 @@
 """Trials in flight: scored as if alone, given up together, their places taken by the next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import generated_dataset, on_cpu
@@ -92,19 +94,75 @@ def test_never_more_trials_are_in_flight_than_asked_for(session):
     assert refilled
 
 
-def test_the_mean_over_folds_is_reported_as_epochs_end(session):
-    """Of trial 0 after each of its epochs but the last: the mean of its three folds' validation losses."""
+def test_the_mean_over_the_folds_begun_is_reported_as_epochs_end(session):
+    """Of trial 0 at fifths of its legs: the first fold's best loss so far, then the mean over all three."""
     _, _, _, trained = next(event for event in session.of("complete") if event[1] == 0)
-    curves = np.array([fitted.curve.valid for fitted in trained.fitted])
-    reports = {epoch: score for _, number, epoch, score in session.of("report") if number == 0}
-    assert reports == {epoch: pytest.approx(curves[:, epoch - 1].mean()) for epoch in range(1, 6)}
+    best = np.minimum.accumulate([fitted.curve.valid for fitted in trained.fitted], axis=1)
+    first, both = best[0], [(best[0, -1] + best[1:, epoch].sum()) / 3 for epoch in range(6)]
+    expected = dict(zip((7, 13, 20, 27, 33), first[1:], strict=True)) | dict(
+        zip((47, 60, 73, 87), both[1:5], strict=True)
+    )
+    reports = {step: score for _, number, step, score in session.of("report") if number == 0}
+    assert reports == {step: pytest.approx(score) for step, score in expected.items()}
+
+
+def test_one_fold_goes_ahead_and_the_others_follow_where_it_is_not_given_up():
+    """Two trials: the second's first fold is the only one of it that trains, to its end; the first's are all scored."""
+    trained = []
+
+    class Told(InMemory):
+        def report(self, trial, step, score):
+            trained.append((trial.number, step))
+            return super().report(trial, step, score)
+
+    session = searched(Told(2, over=lambda number, step, _: number == 1 and step == 33))
+    assert session.of("give up") == [("give up", 1)]
+    assert [step for number, step in trained if number == 1] == [7, 13, 20, 27, 33]
+    assert [step for number, step in trained if number == 0][-1] == 87
+    [(_, number, score, _)] = session.of("complete")
+    assert number == 0
+    assert score == pytest.approx(trained_alone(BASE), rel=1e-7)
+
+
+def test_all_folds_train_at_once_where_nobody_is_to_go_ahead():
+    """`search.ahead = 1`: the mean of all three is what is reported, from the first."""
+    session = searched(InMemory(2), ahead=1.0)
+    assert {step for _, _, step, _ in session.of("report")} == {20, 40, 60, 80}
+
+
+def test_nobody_is_given_up_before_the_warm_up_is_over():
+    """Of each leg: the pruner, which would give everybody up, is asked from three fifths of the first one on."""
+    session = searched(InMemory(2, over=lambda number, *_: number == 1))
+    assert [step for _, number, step, _ in session.of("report") if number == 1] == [7, 13, 20]
+    late = searched(InMemory(2, over=lambda number, *_: number == 1), warmup_share=0.9)
+    assert [step for _, number, step, _ in late.of("report") if number == 1] == [7, 13, 20, 27, 33]
+
+
+def test_the_fold_with_most_to_learn_from_goes_ahead():
+    """Rolling origins: the latest fold, which lies as the test does, is the first job of a trial."""
+    base = Setup(BASE.preprocess, BASE.target, BASE.model, BASE.train)
+    quest = Quest(DATASET, base, Search(space=SPACE), FoldSettings(count=3), "rmse", on_cpu("fp64"), hear_nothing)
+    pool = Pool(quest, InMemory(1))
+    design = pool.benches.design_of(base)
+    shorter = replace(design.folds, train=(design.folds.train[0][:5], *design.folds.train[1:]))
+    pool.benches.design_of = lambda _: replace(design, folds=shorter)
+    assert [job.fold for job in pool._live(InMemory(1).ask(1)[0]).jobs] == [1, 2, 0]
+
+
+def test_a_leg_that_stops_early_is_judged_when_it_has_stopped():
+    """Patience ends every network; the trial that is given up at its first leg's end trains no other fold."""
+    base = Setup(BASE.preprocess, BASE.target, BASE.model, BASE.train.model_copy(update={"patience": 1, "epochs": 60}))
+    session = searched(InMemory(2, over=lambda number, step, _: number == 1 and step == 33), base, parallel=1)
+    assert session.of("give up") == [("give up", 1)]
+    [(_, _, _, trained)] = session.of("complete")
+    assert any(fitted.curve.stopped == "patience" for fitted in trained.fitted)
 
 
 def test_a_trial_that_is_given_up_leaves_at_once_and_changes_no_other():
-    """Every second trial ends at its third epoch; the others score what they score alone, and all are tried."""
-    session = searched(InMemory(8, over=lambda number, epoch, _: number % 2 == 1 and epoch == 3))
+    """Every second trial ends at its fourth epoch; the others score what they score alone, and all are tried."""
+    session = searched(InMemory(8, over=lambda number, step, _: number % 2 == 1 and step == 20))
     assert sorted(event[1] for event in session.of("give up")) == [1, 3, 5, 7]
-    assert max(event[2] for event in session.of("report") if event[1] == 1) == 3
+    assert max(event[2] for event in session.of("report") if event[1] == 1) == 20
     complete = session.study.get_trials(states=(TrialState.COMPLETE,))
     assert [trial.number for trial in complete] == [0, 2, 4, 6]
     for trial in complete:
@@ -114,7 +172,7 @@ def test_a_trial_that_is_given_up_leaves_at_once_and_changes_no_other():
 def test_places_of_a_trial_that_is_given_up_are_taken_by_the_next():
     """One program, two trials side by side: with the second given up the third begins while the first still trains."""
     space = {"train.lr": SPACE["train.lr"]}
-    session = searched(InMemory(3, over=lambda number, epoch, _: number == 1 and epoch == 2), space=space, parallel=2)
+    session = searched(InMemory(3, over=lambda number, step, _: number == 1 and step == 20), space=space, parallel=2)
     kinds = [(event[0], event[1]) for event in session.events if event[0] in ("ask", "complete", "give up")]
     assert kinds.index(("ask", 2)) < kinds.index(("complete", 0))
     assert kinds.index(("give up", 1)) < kinds.index(("ask", 2))
@@ -190,7 +248,7 @@ def test_how_far_trials_in_flight_are_is_told_from_their_first_epoch_to_their_la
         for flight in flights:
             heard.setdefault(flight.trial, []).append(flight)
 
-    session = searched(InMemory(5, over=lambda trial, epoch, _: trial == 2 and epoch == 2), on_flights=hear, parallel=2)
+    session = searched(InMemory(5, over=lambda trial, step, _: trial == 2 and step == 20), on_flights=hear, parallel=2)
     assert [event[1] for event in session.of("give up")] == [2]
     assert sorted(heard) == list(range(5))
     for trial, flights in heard.items():

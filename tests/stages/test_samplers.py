@@ -59,72 +59,77 @@ def test_a_grid_is_tried_point_by_point():
     assert len({tuple(values.values()) for values in found}) == 15
 
 
-def given_up(name, worse, better=5, **settings):
-    """After how many reports a trial that is `worse` than five finished ones is given up; None for never."""
-    search = Search(pruner=name, startup_trials=3, warmup_share=0.25, **settings)
-    study = optuna.create_study(pruner=pruner_of(search, epochs=8))
-    for number in range(better):
+def study_of(name, *, losses=(), steps=(20, 40), **settings):
+    """A study with that pruner, and finished trials that had each its loss at those steps."""
+    study = optuna.create_study(pruner=pruner_of(Search(pruner=name, **settings)))
+    for loss in losses:
         trial = study.ask()
-        for epoch in range(1, 9):
-            trial.report(1.0 + number / 10, epoch)
-        study.tell(trial, 1.0)
+        for step in steps:
+            trial.report(loss, step)
+        study.tell(trial, loss)
+    return study
+
+
+def is_given_up(study, loss, step=20):
+    """Whether one more trial of that loss is, which stays in flight."""
     trial = study.ask()
-    for epoch in range(1, 9):
-        trial.report(worse, epoch)
-        if trial.should_prune():
-            return epoch
-    return None
+    trial.report(loss, step)
+    return trial.should_prune()
 
 
-@pytest.mark.parametrize(("name", "worse", "epoch"), [("percentile", 1.15, 2), ("median", 1.25, 2), ("none", 9, None)])
-def test_a_pruner_gives_up_what_is_worse_than_its_share_once_the_warm_up_is_over(name, worse, epoch):
-    """Of five finished trials with losses 1.0 to 1.4 the best quarter ends at 1.1, the better half at 1.2."""
-    assert given_up(name, worse) == epoch
-    assert given_up(name, 0.9) is None
+@pytest.mark.parametrize(
+    ("name", "good", "bad"), [("percentile", 1.15, 1.25), ("median", 1.35, 1.45), ("none", 9.0, None)]
+)
+def test_a_pruner_gives_up_what_is_worse_than_its_share(name, good, bad):
+    """Of nine finished trials with losses 1.0 to 1.8 the best quarter ends at 1.2, the better half at 1.4."""
+    losses = [1.0 + number / 10 for number in range(9)]
+    assert not is_given_up(study_of(name, losses=losses, percentile=25), good)
+    if bad is not None:
+        assert is_given_up(study_of(name, losses=losses, percentile=25), bad)
 
 
-def test_nothing_is_given_up_before_enough_trials_have_finished():
-    """Two finished trials say nothing yet."""
-    assert given_up("percentile", 9.0, better=2) is None
-
-
-@pytest.mark.parametrize("name", ["percentile", "median"])
-def test_a_trial_is_looked_at_every_fifth_of_its_training_and_not_between(name):
-    """Twenty epochs of one that is worse than five whole ones throughout: it is told so at the fifths only."""
-    study = optuna.create_study(pruner=pruner_of(Search(pruner=name, warmup_share=0.2), epochs=20))
-    for _ in range(5):
+def test_trials_that_were_given_up_or_are_in_flight_count_too():
+    """Three of nine came to their end, the best: a tenth that is beside them, better than the other six, goes on."""
+    study = study_of("percentile", losses=[1.0, 1.1, 1.2], percentile=25)
+    for number in range(6):
         trial = study.ask()
-        for epoch in range(1, 21):
-            trial.report(1.0 + epoch / 100, epoch)
-        study.tell(trial, 1.0)
-    trial, looked = study.ask(), []
-    for epoch in range(1, 21):
-        trial.report(9.0, epoch)
-        if trial.should_prune():
-            looked.append(epoch)
-    assert looked == [4, 8, 12, 16, 20]
+        trial.report(2.0 + number, 20)
+        if number % 2:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    assert not is_given_up(study, 1.15)
+    assert is_given_up(study, 1.25)
 
 
-def test_the_pruner_begins_after_five_whole_trials_however_many_the_sampler_draws_first():
-    """With sixteen startup trials the sixth may be given up, the fifth may not; with three the fourth may."""
-    for startup, allowed in ((16, 5), (3, 3)):
-        study = optuna.create_study(
-            pruner=pruner_of(Search(pruner="percentile", warmup_share=0.0, startup_trials=startup), epochs=20)
-        )
-        for number in range(allowed + 1):
-            trial = study.ask()
-            trial.report(1.0 + number, 4)
-            assert trial.should_prune() == (number >= allowed)
-            study.tell(trial, 1.0)
+def test_nothing_is_given_up_before_enough_trials_have_come_as_far():
+    """Four others say nothing yet, five do; two, where the sampler begins to learn after as many."""
+    assert not is_given_up(study_of("percentile", losses=[1.0] * 4), 9.0)
+    assert is_given_up(study_of("percentile", losses=[1.0] * 5), 9.0)
+    assert is_given_up(study_of("percentile", losses=[1.0] * 2, startup_trials=2), 9.0)
+
+
+def test_one_trial_alone_at_its_step_gives_up_nobody():
+    """Twelve trials have finished, one of them with a report at that step: too few to compare with."""
+    study = study_of("percentile", losses=[1.0] * 12)
+    for step in (8, 8):
+        trial = study.ask()
+        trial.report(0.1, step)
+    assert not trial.should_prune()
+
+
+def test_the_median_waits_for_five_whole_trials_or_as_many_as_the_sampler():
+    """With sixteen startup trials the fifth may not be given up; with three the fourth may."""
+    for startup, needed in ((16, 5), (3, 3)):
+        assert not is_given_up(study_of("median", losses=[1.0] * (needed - 1), startup_trials=startup), 9.0)
+        assert is_given_up(study_of("median", losses=[1.0] * needed, startup_trials=startup), 9.0)
 
 
 def test_successive_halving_lets_one_in_three_go_on():
     """At the first rung: of nine trials in ascending order of loss, only the first goes on."""
-    study = optuna.create_study(pruner=pruner_of(Search(pruner="halving", warmup_share=0.25), epochs=8))
+    study = study_of("halving")
     ended = []
     for number in range(9):
         trial = study.ask()
-        trial.report(float(number), 2)
+        trial.report(float(number), 8)
         ended.append(trial.should_prune())
     assert ended[0] is False
     assert sum(not over for over in ended) == 1
@@ -161,18 +166,6 @@ def test_of_two_processes_that_take_one_point_the_later_trial_takes_another(monk
     monkeypatch.setattr(study, "get_trials", late)
     second = study.ask()
     assert suggested(first, search.space) != suggested(second, search.space)
-
-
-def test_one_trial_alone_at_its_step_gives_up_nobody():
-    """Twelve trials have finished, one of them with a report after so many epochs: too few to compare with."""
-    study = optuna.create_study(pruner=pruner_of(Search(warmup_share=0.0), epochs=100))
-    for number in range(12):
-        trial = study.ask()
-        trial.report(0.1 if number == 0 else 1.0, 3 if number == 0 else 5)
-        study.tell(trial, 0.5)
-    trial = study.ask()
-    trial.report(0.11, 3)
-    assert not trial.should_prune()
 
 
 def test_a_grid_beyond_all_patience_is_refused():

@@ -72,7 +72,7 @@ def fitting_space(config: Config) -> dict[str, Range]:
 
 def _is_idle(key: str, config: Config) -> bool:
     model = config.model
-    if key.startswith("history.") or key == "target.difference":
+    if key.startswith("history.") or key in ("target.difference", "target.scale"):
         return not config.time.column
     if model.custom:
         return key.startswith("model.")

@@ -133,6 +133,11 @@ class Target(Settings):
         "shortest season, the mean of all of the same phase of the longest, or what ridge regression on the lag window "
         "forecasts",
     )
+    scale: Literal["none", "series"] = Field(
+        "none",
+        description="of time series: what is left of the target is divided by how much its series has varied up to the "
+        "row's origin, so that small series count as much as large ones",
+    )
 
 
 FoldKind = Literal["auto", "kfold", "stratified", "grouped", "leave_one_group_out", "holdout", "column", "replay"]

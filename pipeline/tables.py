@@ -172,6 +172,7 @@ class Encoded:
     numeric: Floats  # [R, numeric columns] column by column (Fortran order), NaN where missing
     codes: Codes  # [R, categorical columns] int32; -1 missing, -2 a level outside the vocabulary
     base: Floats | None = None  # [R] what is taken from their transformed targets, NaN where nothing is known of it
+    spread: Floats | None = None  # [R] what is left of these is divided by, NaN where nothing is known of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ class Overlay:
     columns: Integers  # [history columns] positions among the numeric ones
     numeric: Floats  # [changed, history columns]
     base: Floats | None = None  # [N + T] what the fold takes from transformed targets, of all rows
+    spread: Floats | None = None  # [N + T] what it divides the rest by
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,7 @@ class TargetState:
     exponent: float = 0.0  # lambda of Box-Cox and Yeo-Johnson
     quantiles: tuple[float, ...] = ()  # of the quantile transform: target values at equal steps of probability
     fallback: float = 0.0  # what is taken from a transformed target where nothing is known to take from it
+    spread: float = 1.0  # what the rest is divided by where no spread is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,11 @@ class History(Settings):
     relative: bool = Field(
         False, description="values of the target less the latest known one: networks see changes and no levels"
     )
+    scaled: bool = Field(
+        False,
+        description="values of the target divided by how much its series has varied up to the row's origin: large and "
+        "small series look alike",
+    )
     encode: Names = Field((), description="columns of levels known ahead: mean of the target so far at each")
     fourier: int = Field(3, ge=0, description="pairs of sine and cosine of each season")
     holidays: str = Field("", description="country, or part of one, such as DE or DE-BY; empty: none")

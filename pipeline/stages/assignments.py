@@ -219,10 +219,12 @@ def _check_custom_loss(train: Train, design: Design) -> None:
 def _check_loss(train: Train, design: Design) -> None:
     loss, state = loss_of(train.loss), design.target_states[-1]
     own_scale = state.transform == "none" and (state.mean, state.scale) == (0.0, 1.0)
-    if loss.needs and not own_scale:
+    is_whole = design.taken is None and design.rows.spread is None
+    if loss.needs and not (own_scale and is_whole):
+        rest = "" if is_whole else ', target.difference = "none", target.scale = "none"'
         raise ConfigError(
             f'train.loss = "{train.loss}" needs {loss.needs}; set target.transform = "none" and '
-            f"target.standardize = false"
+            f"target.standardize = false{rest}"
         )
     if loss.link == "log" and design.target.min() < 0:
         raise ConfigError(

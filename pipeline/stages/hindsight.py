@@ -13,6 +13,7 @@ from pipeline.tables import Overlay, Taken
 from pipeline.tabular.differences import RIDGE, base_name, base_values
 from pipeline.tabular.features import encode, vocabulary_of
 from pipeline.tabular.past import (
+    ELEMENTWISE,
     in_scale,
     naive_forecasts,
     past_columns,
@@ -23,6 +24,7 @@ from pipeline.tabular.past import (
 from pipeline.tabular.replay import replay, replayed
 from pipeline.tabular.schema import nearest
 from pipeline.tabular.splits import split_rows
+from pipeline.tabular.spreads import check_scale, spreads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +51,7 @@ class Hindsight:
     overlays: tuple[Overlay, ...] = ()  # [K] its columns counted from 0
     taken: Taken | None = None  # from the target
     base: Floats | None = None  # [N + T] its values, as the fit on every training row sees them
+    spread: Floats | None = None  # [N + T] of each row's series, where the rest of the target is divided by it
     naive: Mapping[str, Floats] | None = None  # [K, N]
     origins: tuple[Integers, ...] = ()  # [K] of the rows that each fold scores
     hidden: tuple[Booleans, ...] = ()  # [K] rows of what is known that each fold may not see
@@ -63,16 +66,22 @@ class Hindsight:
 
 
 def look_back(
-    dataset: Dataset, folds: FoldSettings, options: History, transform: str, difference: str = "none"
+    dataset: Dataset,
+    folds: FoldSettings,
+    options: History,
+    transform: str,
+    difference: str = "none",
+    scale: str = "none",
 ) -> Hindsight:
     """Split the training rows, and make each row's past as it was known at its origin.
 
     transform: of the target, in which its history is made where that needs no fit. difference: what of the past is
-    taken from it. Raises DataError for a column of the files that is named like one of the past, ConfigError where
-    nothing is made that could be taken from the target, for a column to encode that has no levels known ahead, and for
-    holidays of nowhere.
+    taken from it. scale: what the rest is divided by. Raises DataError for a column of the files that is named like one
+    of the past, ConfigError where nothing is made that could be taken from the target, for a column to encode that has
+    no levels known ahead, and for holidays of nowhere.
     """
     timeline = dataset.timeline
+    is_scaled = check_scale(scale, transform, (*ELEMENTWISE, "none"), is_in_time=timeline is not None)
     if timeline is None:
         if difference != "none":
             raise ConfigError(
@@ -93,6 +102,7 @@ def look_back(
     name = base_name(timeline, difference, transform)
     taker = _Taker(timeline, known, difference)
     ridge, base = taker.everywhere(origin) if name else (None, None)
+    spread = np.concatenate([spreads(known, *rows) for rows in taker.every(origin)]) if is_scaled else None
     overlays, naive = [], []
     for fold in range(split.folds.count):
         own, hidden = _origins(origin, split, fold), split.hidden[fold]
@@ -100,6 +110,9 @@ def look_back(
         overlay = _overlay(train, seen)
         if base is not None:
             overlay = replace(overlay, base=taker.by_fold(hidden, split.folds.train[fold], own, base))
+        if spread is not None:
+            of_train = spreads(without(known, hidden), timeline.train, own)
+            overlay = replace(overlay, spread=np.append(of_train, spread[len(own) :]))
         overlays.append(overlay)
         naive.append(naive_forecasts(timeline, without(timeline.known, hidden), timeline.train, own))
     return Hindsight(
@@ -110,6 +123,7 @@ def look_back(
         overlays=tuple(overlays),
         taken=Taken(difference, name, ridge) if name else None,
         base=base,
+        spread=spread,
         naive={name: np.stack([own[name] for own in naive]) for name in naive[0]},
         origins=split.origins,
         hidden=split.hidden,
@@ -148,10 +162,13 @@ class _Taker:
 
     def everywhere(self, origin: Integers) -> tuple[WindowRidge | None, Floats]:
         """The map, and what is taken of all rows [N + T], as the fit on every training row has it."""
-        timeline, nothing = self.timeline, np.zeros(len(self.known.step), dtype=np.bool_)
+        nothing = np.zeros(len(self.known.step), dtype=np.bool_)
         ridge = self.ridge(nothing, np.arange(len(origin)))
-        every = ((timeline.train, origin), (timeline.test, timeline.test_origin))
-        return ridge, np.concatenate([self.of(nothing, rows, ridge) for rows in every])
+        return ridge, np.concatenate([self.of(nothing, rows, ridge) for rows in self.every(origin)])
+
+    def every(self, origin: Integers) -> tuple[tuple[Moments, Integers], ...]:
+        """Training rows with these origins, and the rows of the test with theirs."""
+        return (self.timeline.train, origin), (self.timeline.test, self.timeline.test_origin)
 
     def by_fold(self, hidden: Booleans, train: Integers, origin: Integers, base: Floats) -> Floats:
         """[N + T] test rows as everybody sees them, which is how they are forecast."""
@@ -173,6 +190,11 @@ def further_base(timeline: Timeline, taken: Taken, transform: str, moments: Mome
     """What is taken from the target of rows of a further file [R]."""
     known = in_scale(timeline.known, transform)
     return base_values(timeline, known, taken.difference, moments, origin, taken.ridge)
+
+
+def further_spread(timeline: Timeline, transform: str, moments: Moments, origin: Integers) -> Floats:
+    """What the rest of the target of rows of a further file is divided by [R]."""
+    return spreads(in_scale(timeline.known, transform), moments, origin)
 
 
 def _instead(timeline: Timeline) -> str:

@@ -18,10 +18,10 @@ from pipeline.stages.causes import far_input
 from pipeline.stages.learners import data_of
 from pipeline.stages.signs import Signs, may_hurt_by_depth
 from pipeline.tabular.baselines import predict_mean, predict_ridge
+from pipeline.tabular.bases import network_target
 from pipeline.tabular.extremes import outermost
 from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.metrics import loss
-from pipeline.tabular.targets import to_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def signs_of(
         candidate=candidate,
         network=network,
         metric=metric,
-        target_rms=float(np.sqrt(np.mean(to_network(design.target_states[0], design.target) ** 2))),
+        target_rms=float(np.sqrt(np.mean(network_target(design, 0) ** 2))),
         curves=tuple(curve for _, curve in scored),
         mean_errors=tuple(of_mean[job.fold] for job, _ in scored),
         insides=look_inside(design, candidate, jobs, fitted, blocks),

@@ -46,7 +46,8 @@ def leak_checks(dataset: Dataset, settings: Settings, *, on_progress: Progress =
     if timeline is not None:
         on_progress(0, total, "columns of the past")
         transform = transform_of(settings.target, settings.metric)
-        past = past_of(dataset, timeline, settings.history, transform, settings.target.difference)
+        target = settings.target
+        past = past_of(dataset, timeline, settings.history, transform, target.difference, target.scale)
         checks += past_checks(past, _cutoffs(dataset, timeline, settings))
         on_progress(1, total, "columns known ahead")
         checks += [_known_ahead(dataset, timeline), folds_like_test(dataset, timeline, settings.folds)]

@@ -13,6 +13,7 @@ from pipeline.tabular.differences import base_values
 from pipeline.tabular.findings import SAMPLE_SEED, Check, Finding, drop_line
 from pipeline.tabular.history import features_of
 from pipeline.tabular.past import encoded_columns, in_scale, past_columns, past_matrix, training_origins, without
+from pipeline.tabular.spreads import spreads
 from pipeline.tabular.timelines import STEPS
 from pipeline.timeline import Moments
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 POISONS = ("made NaN", "made 1e9", "shuffled", "deleted")
 HUGE = 1e9
 COLUMNS_TOLD = 3
-TAKEN = "what target.difference takes"
+TAKEN, DIVISOR = "what target.difference takes", "what target.scale divides by"
 OURS = "a fault of Foldpack, not of your data: report it with this line"
 WITHOUT: Mapping[str, str] = {  # kind of a feature -> the setting under [history] that leaves it out
     **dict.fromkeys(("last", "latest", "since"), "last = 0"),
@@ -49,22 +50,23 @@ class Past:
     ids: Texts  # [R]
     levels: Codes  # [R, columns that are encoded]
     taken: Taken | None = None  # from the target, with its map as it is: that is fitted, not made of a row's past
+    is_scaled: bool = False  # whether the rest is divided by its series' spread
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns."""
         columns = past_columns(self.timeline, self.timeline.known, self.options)
-        return (*columns, TAKEN) if self.taken else columns
+        return (*columns, *[TAKEN] * bool(self.taken), *[DIVISOR] * self.is_scaled)
 
     def built(self, known: Known) -> Floats:
         """The columns [R, columns], if that had been known."""
         seen = in_scale(known, self.transform)
         made = past_matrix(self.timeline, seen, self.options, self.moments, self.origin, self.levels)
-        if self.taken is None:
-            return made
-        difference, ridge = self.taken.difference, self.taken.ridge
-        base = base_values(self.timeline, seen, difference, self.moments, self.origin, ridge)
-        return np.column_stack([made, base])
+        if self.taken is not None:
+            difference, ridge = self.taken.difference, self.taken.ridge
+            base = base_values(self.timeline, seen, difference, self.moments, self.origin, ridge)
+            made = np.column_stack([made, base])
+        return np.column_stack([made, spreads(seen, self.moments, self.origin)]) if self.is_scaled else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,22 @@ class _Change:
     differs: Booleans  # [R, columns]
 
 
-def past_of(dataset: Dataset, timeline: Timeline, options: History, transform: str, difference: str = "none") -> Past:
-    """Every row of a dataset, forecast from where it is when networks train. difference: as target.difference."""
+def past_of(
+    dataset: Dataset,
+    timeline: Timeline,
+    options: History,
+    transform: str,
+    difference: str = "none",
+    scale: str = "none",
+) -> Past:
+    """Every row of a dataset, forecast from where it is when networks train. difference, scale: as in [target]."""
     train, test = timeline.train, timeline.test
     moments = Moments(np.append(train.series, test.series), np.append(train.step, test.step))
     origin = np.append(training_origins(timeline), timeline.test_origin)
     ids = np.append(dataset.train_ids, dataset.test_ids)
     levels = np.concatenate([levels_in(frame, dataset, options.encode) for frame in (dataset.train, dataset.test)])
     taken = taken_everywhere(timeline, difference, transform)
-    return Past(timeline, options, transform, moments, origin, ids, levels, taken)
+    return Past(timeline, options, transform, moments, origin, ids, levels, taken, scale != "none")
 
 
 def poisoned(known: Known, where: Booleans, poison: str) -> Known:

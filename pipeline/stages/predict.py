@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from pipeline.errors import DataError
-from pipeline.stages.hindsight import further_base, further_past, levels_in
+from pipeline.stages.hindsight import further_base, further_past, further_spread, levels_in
 from pipeline.stages.learners import DTYPES, outputs_of
 from pipeline.stages.preprocess import numeric_columns
 from pipeline.tables import Notice
@@ -102,7 +102,7 @@ def prepare_rows(
     check_test_ids(ids, table, roles.id)
     frame = _frame(columns, table)
     past: dict[str, Sequence[Floats]] = {}
-    base = None
+    base = spread = None
     notices: list[Notice] = []
     if dataset.timeline is not None:
         stamps, notices = stamp_table(table, dataset.timeline.stamped)
@@ -112,13 +112,15 @@ def prepare_rows(
         levels, scale = levels_in(frame, dataset, history.encode), design.target_states[-1].transform
         origin = forecast_origins(dataset.timeline, stamps.moments)
         past = further_past(dataset.timeline, history, scale, stamps.moments, origin, levels)
+        if design.rows.spread is not None:
+            spread = further_spread(dataset.timeline, scale, stamps.moments, origin)
         if design.taken is not None:
             base = further_base(dataset.timeline, design.taken, scale, stamps.moments, origin)
             notices += _beyond(design.taken, stamps.moments.step - origin)
     numeric, dates = (tuple(name for name in names if name in frame) for names in (dataset.numeric, dataset.dates))
     numbers = numeric_columns([frame], replace(dataset, numeric=numeric, dates=dates), options, design.numeric)
     rows = encode([frame], {**numbers, **past}, design.categorical, design.vocabulary)
-    rows = replace(rows, base=base)
+    rows = replace(rows, base=base, spread=spread)
     notices += _unseen_levels(design, rows)
     if is_as_long:
         notices.append(Notice(table.file, "no id column is named: its rows go by the ids of the test rows", table.rows))

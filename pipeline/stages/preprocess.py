@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.stages.hindsight import look_back
 from pipeline.tables import Design, Folds, Notice
-from pipeline.tabular.bases import base_of
+from pipeline.tabular.bases import base_of, spread_of
 from pipeline.tabular.calendars import calendar_column
 from pipeline.tabular.extremes import far_out_notices
 from pipeline.tabular.features import buckets_of, column_names, encode, fit_features, overlaid, vocabulary_of
@@ -50,13 +50,14 @@ def preprocess(
             'preprocess.fit_on = "all" would let statistics see what is to be forecast; with [time] set it to "fold"'
         )
     dataset = _without_fold_column(dataset, folds)
-    past = look_back(dataset, folds, history or History(), transform_of(target, metric), target.difference)
+    past = look_back(
+        dataset, folds, history or History(), transform_of(target, metric), target.difference, target.scale
+    )
     split = past.folds
     numbers = {**numeric_columns([dataset.train, dataset.test], dataset, preprocess), **past.numbers}
     vocabulary = vocabulary_of(dataset.train, dataset.categorical)
     encoded = encode([dataset.train, dataset.test], numbers, dataset.categorical, vocabulary)
-    if past.base is not None:
-        encoded = replace(encoded, base=past.base)
+    encoded = replace(encoded, base=past.base, spread=past.spread)
     fitted_rows = [*split.train, np.arange(len(dataset.target))]
     of_files = tuple(numbers)[: len(numbers) - len(past.columns)]
     overlays = tuple(replace(own, columns=own.columns + len(numbers) - len(past.columns)) for own in past.overlays)
@@ -186,6 +187,7 @@ def _fit_targets(
             transform=transform,
             standardize=target.standardize,
             base=base_of(design, fold, index),
+            spread=spread_of(design, fold, index),
         )
         for fold, index in enumerate(fitted_rows)
     )

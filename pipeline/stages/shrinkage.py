@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tables import Notice
-from pipeline.tabular.bases import network_target
+from pipeline.tabular.bases import network_target, unit_of
 
 TOLD_APART = 0.01  # shares nearer to each other than this are told as one
 
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 def check_shrinkage(network: Network) -> None:
     """Raise ConfigError where there is no last layer to write a share into."""
-    if network.custom or network.link != "identity":
-        which = "model.custom" if network.custom else "a loss with a log link"
-        raise ConfigError(f"train.shrink = true does not go with {which}; set it to false, or leave that out")
+    if network.custom:
+        raise ConfigError("train.shrink = true does not go with model.custom; set it to false, or leave that out")
 
 
 def shares_of(design: Design, outputs: Floats) -> Floats:
@@ -46,7 +45,8 @@ def shares_of(design: Design, outputs: Floats) -> Floats:
         said, wanted = outputs[fold, valid] - without, network_target(design, fold)[valid] - without
         with np.errstate(over="ignore", invalid="ignore"):  # such rows have no say
             # in units of the transformed target, which all folds share
-            gained[fold, valid], added[fold, valid] = said * wanted * state.scale**2, said**2 * state.scale**2
+            unit = unit_of(design, fold, valid)
+            gained[fold, valid], added[fold, valid] = said * wanted * unit**2, said**2 * unit**2
     counts = np.isfinite(gained) & np.isfinite(added)
     gained, added = (np.where(counts, one, 0.0).sum(axis=0) for one in (gained, added))
     every = np.arange(N)

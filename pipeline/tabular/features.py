@@ -63,14 +63,15 @@ def _codes(column: pd.Series[str], levels: Sequence[str]) -> Codes:
 
 def take(rows: Encoded, index: Integers | slice) -> Encoded:
     """The chosen rows."""
-    return Encoded(rows.numeric[index], rows.codes[index], None if rows.base is None else rows.base[index])
+    base, spread = (None if of is None else of[index] for of in (rows.base, rows.spread))
+    return Encoded(rows.numeric[index], rows.codes[index], base, spread)
 
 
 def overlaid(rows: Encoded, overlay: Overlay) -> Encoded:
     """All rows of a design as one fold sees them."""
     numeric = rows.numeric.copy(order="F")
     numeric[overlay.rows[:, None], overlay.columns] = overlay.numeric
-    return Encoded(numeric, rows.codes, overlay.base)
+    return Encoded(numeric, rows.codes, overlay.base, overlay.spread)
 
 
 def rows_of(design: Design, fold: int, index: Integers | slice) -> Encoded:
@@ -84,7 +85,8 @@ def rows_of(design: Design, fold: int, index: Integers | slice) -> Encoded:
     seen = np.flatnonzero(overlay.rows[place] == wanted) if len(overlay.rows) else np.zeros(0, dtype=np.int64)
     numeric = rows.numeric.copy(order="F")
     numeric[seen[:, None], overlay.columns] = overlay.numeric[place[seen]]
-    return Encoded(numeric, rows.codes, None if overlay.base is None else overlay.base[index])
+    base, spread = (None if of is None else of[index] for of in (overlay.base, overlay.spread))
+    return Encoded(numeric, rows.codes, base, spread)
 
 
 def fit_features(

@@ -26,6 +26,7 @@ Kind = Literal[
     "last", "season", "difference", "mean", "std", "min", "max", "ewm", "phase_mean", "latest", "since"
 ]  # fmt: skip
 LEVELS = frozenset({"last", "season", "mean", "min", "max", "ewm", "phase_mean"})  # kinds that move with the target
+SCALED = LEVELS | {"latest", "std", "difference"}  # kinds that are in the target's unit
 MOST_CELLS = 2**18  # series x steps that are dense at a time, to stay in a core's cache; one series may be longer
 UNSEASONAL = 7  # steps of windows and half-lives where the clock has no season
 MOST_PERIODS = 8  # that a seasonal naive forecast goes back for a value
@@ -153,13 +154,14 @@ def _grouped(features: Sequence[Feature]) -> list[tuple[int, ...]]:
 def _tables(feature: Feature, dense: Floats) -> Mapping[Kind, Floats]:
     """What this feature's kind, and those of its pass, are read from [G, S]."""
     span = feature.span
+    window = min(span, dense.shape[1])  # a longer one holds no more
     if feature.kind in {"mean", "std"}:
-        moments = windows.rolling_moments(dense, span)
+        moments = windows.rolling_moments(dense, window)
         return {"mean": moments.mean, "std": moments.std}
     one: Mapping[Kind, Callable[[], Floats]] = {
         **dict.fromkeys(("last", "season", "difference"), lambda: dense),
-        "min": lambda: windows.rolling_min(dense, span),
-        "max": lambda: windows.rolling_max(dense, span),
+        "min": lambda: windows.rolling_min(dense, window),
+        "max": lambda: windows.rolling_max(dense, window),
         "ewm": lambda: windows.ewm_mean(dense, span),
         "phase_mean": lambda: windows.phase_mean(dense, span),
         "latest": lambda: windows.latest(dense),

@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tabular.clocks import to_local
-from pipeline.tabular.history import LEVELS, features_of, history, naive
+from pipeline.tabular.history import LEVELS, SCALED, features_of, history, naive
 from pipeline.tabular.level_means import level_mean
 from pipeline.tabular.origins import block_origins, drawn_ages, rolling_ages
 from pipeline.tabular.public_holidays import COLUMNS, holiday_columns
+from pipeline.tabular.spreads import spreads
 from pipeline.tabular.timelines import STEPS
 from pipeline.timeline import Moments
 
@@ -108,6 +109,9 @@ def past_matrix(
     latest = naive(known, moments, origin, 0)[:, None] if options.relative else None
     if latest is not None:
         made[0][:, [place for place, one in enumerate(features) if one.column == 0 and one.kind in LEVELS]] -= latest
+    spread = spreads(known, moments, origin)[:, None] if options.scaled else None
+    if spread is not None:
+        made[0][:, [place for place, one in enumerate(features) if one.column == 0 and one.kind in SCALED]] /= spread
     if options.age:
         made.append(np.log1p((moments.step - origin).astype(np.float64))[:, None])
     for period in timeline.clock.seasons:
@@ -117,7 +121,8 @@ def past_matrix(
     for at, name in enumerate(options.encode):
         assert levels is not None, "rows have the levels that are encoded"
         mean = level_mean(known, name, levels[:, at], origin)[:, None]
-        made.append(mean if latest is None else mean - latest)
+        mean = mean if latest is None else mean - latest
+        made.append(mean if spread is None else mean / spread)
     if options.holidays:
         made.append(_holidays(timeline, options.holidays, moments))
     return np.concatenate(made, axis=1)

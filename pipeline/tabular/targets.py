@@ -35,12 +35,15 @@ ROUNDING = 8 * sys.float_info.epsilon  # of a transformed target on its way thro
 MOST_LOST = 1e-4  # of the target's range, by that rounding, on the way back
 
 
-def fit_target(values: Floats, *, transform: str, standardize: bool, base: Floats | None = None) -> TargetState:
+def fit_target(
+    values: Floats, *, transform: str, standardize: bool, base: Floats | None = None, spread: Floats | None = None
+) -> TargetState:
     """Learn what the transform needs, then the centre and spread (ddof 0) of the transformed target.
 
     boxcox, yeojohnson: the exponent of greatest likelihood, as scipy.stats has it, within -5 and 5 and as far as
     float64 can undo it. quantile: up to 1000 quantiles. Centre 0 and spread 1 where `standardize` is off. base: what is
-    taken from each transformed target; where it is NaN, the mean of the transformed targets is.
+    taken from each transformed target; where it is NaN, the mean of the transformed targets is. spread: what the rest
+    is divided by; where it is NaN, the median of those that are known is.
     """
     values = np.asarray(values, dtype=np.float64)
     exponent = _fit_exponent(transform, values) if transform in POWERS else 0.0
@@ -48,31 +51,40 @@ def fit_target(values: Floats, *, transform: str, standardize: bool, base: Float
     state = TargetState(transform, 0.0, 1.0, exponent, quantiles)
     if base is not None:
         state = replace(state, fallback=float(np.mean(_forward(state, values))))
+    if spread is not None and np.isfinite(spread).any():
+        state = replace(state, spread=float(np.nanmedian(spread)))
     if not standardize:
         return state
-    transformed = _forward(state, values) - _taken_away(state, base)
+    transformed = (_forward(state, values) - _taken_away(state, base)) / divisor(state, spread)
     # equal numbers can have a spread of one rounding
-    spread = float(np.std(transformed)) if np.ptp(transformed) > 0 else 0.0
-    return replace(state, mean=float(np.mean(transformed)), scale=spread if spread > 0 else 1.0)
+    scale = float(np.std(transformed)) if np.ptp(transformed) > 0 else 0.0
+    return replace(state, mean=float(np.mean(transformed)), scale=scale if scale > 0 else 1.0)
 
 
-def to_network(state: TargetState, values: Floats, base: Floats | None = None) -> Floats:
-    """From the target's own scale to what the network is trained on. base: of each value, as in `fit_target`."""
-    return (_forward(state, values) - _taken_away(state, base) - state.mean) / state.scale
+def to_network(state: TargetState, values: Floats, base: Floats | None = None, spread: Floats | None = None) -> Floats:
+    """From the target's own scale to what the network is trained on. base, spread: as in `fit_target`."""
+    left = (_forward(state, values) - _taken_away(state, base)) / divisor(state, spread)
+    return (left - state.mean) / state.scale
 
 
-def to_target(state: TargetState, outputs: Floats, base: Floats | None = None) -> Floats:
+def to_target(state: TargetState, outputs: Floats, base: Floats | None = None, spread: Floats | None = None) -> Floats:
     """From the network's outputs back to the target's own scale, in float64; what is not finite stays so.
 
     An output that no target has, beyond the edge of the inverse, becomes that edge.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
-    transformed = outputs * state.scale + state.mean + _taken_away(state, base)
+    left = outputs * state.scale + state.mean
+    transformed = left * divisor(state, spread) + _taken_away(state, base)
     return np.where(np.isfinite(outputs), _backward(state, transformed), np.nan)
 
 
 def _taken_away(state: TargetState, base: Floats | None) -> Floats | float:
     return 0.0 if base is None else np.where(np.isnan(base), state.fallback, base)
+
+
+def divisor(state: TargetState, spread: Floats | None) -> Floats | float:
+    """What is divided by, where some of the spreads are not known."""
+    return 1.0 if spread is None else np.where(np.isnan(spread), state.spread, spread)
 
 
 def _forward(state: TargetState, values: Floats) -> Floats:

@@ -169,9 +169,9 @@ def test_without_a_forecast_there_is_nothing_to_shrink_to():
     np.testing.assert_array_equal(plain.test_predictions, asked.test_predictions)
 
 
-def test_a_loss_in_logarithms_cannot_be_shrunk():
-    """A sentence, before anything is trained."""
-    with pytest.raises(ConfigError, match=r"train\.shrink = true does not go with a loss with a log link; set it to"):
+def test_a_loss_in_logarithms_has_no_forecast_to_be_shrunk_to():
+    """A sentence, before anything is trained: it wants the target whole."""
+    with pytest.raises(ConfigError, match=r'"poisson" needs counts .*target\.difference = "none"'):
         trained(design_of(standardize=False), shrink=True, loss="poisson")
 
 

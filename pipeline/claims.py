@@ -148,7 +148,7 @@ class Claims:
 
     def is_hopeless(self, trial: optuna.Trial) -> bool:
         """Whether the pruner gives a trial up; never the configuration as it stands."""
-        return not stands(trial) and trial.should_prune()
+        return trial.should_prune() and not stands(trial)
 
     def complete(self, trial: optuna.Trial, score: float, trained: Trained) -> None:
         """A trial with a finite score."""

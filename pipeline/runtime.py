@@ -20,9 +20,9 @@ class Flight:
     """How far a trial of a sweep is that is being trained."""
 
     trial: int
-    networks: int
-    ended: int  # networks that have left their place
-    epochs: float  # finished, the mean over its networks
+    networks: int  # that have begun to train, or wait for a place
+    ended: int  # of these, that have left their place
+    epochs: float  # finished, the mean over all networks that it is to have
     of: int
 
 

@@ -51,8 +51,8 @@ class Search(Settings):
     )
     pruner: Literal["percentile", "median", "halving", "none"] = Field(
         "percentile",
-        description="who gives trials up, by the mean over folds of the best loss so far (of the last, without "
-        "train.restore_best)",
+        description="who gives trials up, by the mean over the folds begun of the best loss so far (of the last, "
+        "without train.restore_best); median: percentile 50",
     )
     percentile: float = Field(
         40.0,
@@ -65,13 +65,13 @@ class Search(Settings):
     )
     ahead: float = Field(
         0.2,
-        gt=0,
+        ge=0.1,
         le=1,
-        description="share of a trial's networks that train first; the others follow unless it is given up; 1: all at "
-        "once",
+        description="share of a trial's networks that train first, one fold of five; the others follow unless it is "
+        "given up; 1: all at once; another share is another study",
     )
     warmup_share: float = Field(
-        0.6, ge=0, lt=1, description="share of each network's training before which no trial is given up"
+        0.4, ge=0, lt=1, description="share of each network's training before which no trial is given up"
     )
     finalists: int = Field(
         8,

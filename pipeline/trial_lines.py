@@ -186,7 +186,7 @@ class TrialTeller:
 
     def _outcome(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.PRUNED:
-            return f"given up at {trial.last_step} %"
+            return f"given up, {trial.last_step} %"
         if trial.value is None:
             return f"failed: {trial.user_attrs.get(CAUSE, '')}"
         is_best = self._best is None or trial.value <= self._best

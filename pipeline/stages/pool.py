@@ -61,7 +61,7 @@ class Live:
         """How far it is; a network that ended early counts as one that has nothing left to do."""
         of, ended = self.course.epochs, len(self.fitted)
         epochs = ended * of + sum(epoch for place, epoch in self.reached.items() if place not in self.fitted)
-        return Flight(self.trial.number, len(self.jobs), ended, epochs / len(self.jobs), of)
+        return Flight(self.trial.number, self.course.places.stop, ended, epochs / len(self.jobs), of)
 
 
 class Pool:
@@ -144,11 +144,12 @@ class Pool:
         setup = self.quest.base.with_values(suggested(trial, self.quest.search.space))
         design, start = self.benches.design_of(setup), self.benches.starts_of(setup)
         seeds = range(setup.train.seed, setup.train.seed + self.quest.search.seeds)
-        # what learns from most goes ahead: of time series, the fold that lies as the test does
-        folds = sorted(range(design.folds.count), key=lambda fold: -len(design.folds.train[fold]))
+        own = design.folds  # what says most goes ahead; of blocks in time the latest, which learns from most
+        folds = sorted(range(own.count), key=lambda fold: (-len(own.valid[fold]), -len(own.train[fold])))
         jobs = [Job(0, fold, seed) for seed in seeds for fold in folds]
         assignments = [assignment_of(design, setup.candidate, job, start[job.fold]) for job in jobs]
-        course = Course(legs_of(len(jobs), self.quest.search.ahead), setup.train.epochs, setup.train.restore_best)
+        ahead = 1.0 if self.quest.search.pruner == "none" else self.quest.search.ahead
+        course = Course(legs_of(len(jobs), ahead), setup.train.epochs, setup.train.restore_best)
         return Live(trial, setup, jobs, assignments, course)
 
 

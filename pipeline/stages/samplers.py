@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from pipeline.errors import ConfigError
+from pipeline.stages.legs import PARTS
 from pipeline.stages.spaces import grid
 from pipeline.stages.trials import is_void
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 POINT, QUEUED = "point", "fixed_params"  # system attributes of a trial: its place in a grid; Optuna's of queued values
 FEWEST_BESIDE = 5  # trials that were as far, before one is given up for being worse
-FEWEST_WHOLE, FEWEST_COMPLETE = 5, 4  # of Optuna's median: trials trained to their end, and those with the step
 MOST_POINTS = 100_000  # of a grid
-RUNG, HALVING_FACTOR = 4, 3  # successive halving: the first step, in per cent, and one in three goes on from each rung
+HALVING_FACTOR = 3  # one in three goes on from each rung of successive halving
+SHARES = {"percentile": 0.0, "median": 50.0}  # per cent that go on; 0: as search.percentile says
 
 
 class Grid(BaseSampler):
@@ -135,8 +136,8 @@ def sampler_of(search: Search, seed: int) -> BaseSampler:
 class Beside(BasePruner):
     """Gives up a trial that is not among the best share of all that have come as far, in flight or over.
 
-    Optuna's `PercentilePruner` compares with completed trials alone: with a few, which are the best, so that whoever is
-    among the best quarter of all is given up; and with nobody until some have come to their end.
+    Optuna's `PercentilePruner` compares with completed trials alone, of which there are few, the best; with nobody
+    until some have come to their end; and the best of all reports, though those of two legs are means of other folds.
 
     percentile: of the best. beside: other trials that have been at the step, before one is given up.
     """
@@ -149,10 +150,12 @@ class Beside(BasePruner):
         step = trial.last_step
         if step is None:
             return False
+        # with other legs, or none, a step is something else
+        steps = {min(trial.intermediate_values), step}
         others = [
             other.intermediate_values[step]
             for other in study.get_trials(deepcopy=False)
-            if other.number != trial.number and step in other.intermediate_values
+            if other.number != trial.number and not is_void(other) and steps <= other.intermediate_values.keys()
         ]
         if len(others) < self.beside:
             return False
@@ -161,11 +164,10 @@ class Beside(BasePruner):
 
 def pruner_of(search: Search) -> BasePruner:
     """The pruner that the configuration names. It is asked where a trial may be given up, and nowhere else."""
-    whole = min(FEWEST_WHOLE, search.startup_trials)
-    if search.pruner == "percentile":
-        return Beside(search.percentile, min(FEWEST_BESIDE, search.startup_trials))
-    if search.pruner == "median":
-        return MedianPruner(whole, n_min_trials=min(FEWEST_COMPLETE, whole))
+    beside = min(FEWEST_BESIDE, search.startup_trials)
+    if search.pruner in SHARES:
+        return Beside(SHARES[search.pruner] or search.percentile, beside)
     if search.pruner == "halving":
-        return SuccessiveHalvingPruner(min_resource=RUNG, reduction_factor=HALVING_FACTOR)
+        first = search.ahead * math.ceil(PARTS * search.warmup_share) / PARTS  # of a trial, when it may be given up
+        return SuccessiveHalvingPruner(min_resource=max(1, round(100 * first)), reduction_factor=HALVING_FACTOR)
     return NopPruner()

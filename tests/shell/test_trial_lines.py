@@ -77,7 +77,7 @@ def test_a_trial_is_told_with_its_outcome_and_values() -> None:
     sweep = Sweep()
     assert sweep.tell(ended(0, value=0.5)) == "trial    0  0.50000 best    lr 0.0123"
     assert sweep.tell(ended(1, value=0.75)) == "trial    1  0.75000         lr 0.0123"
-    assert sweep.tell(ended(2, TrialState.PRUNED)).startswith("trial    2  given up at 7 % ")
+    assert sweep.tell(ended(2, TrialState.PRUNED)).startswith("trial    2  given up, 7 %   lr ")
     assert sweep.tell(ended(3, TrialState.FAIL, **{CAUSE: "too high"})).startswith("trial    3  failed: too high")
 
 

@@ -116,23 +116,35 @@ def test_one_trial_alone_at_its_step_gives_up_nobody():
     assert not trial.should_prune()
 
 
-def test_the_median_waits_for_five_whole_trials_or_as_many_as_the_sampler():
-    """With sixteen startup trials the fifth may not be given up; with three the fourth may."""
-    for startup, needed in ((16, 5), (3, 3)):
-        assert not is_given_up(study_of("median", losses=[1.0] * (needed - 1), startup_trials=startup), 9.0)
-        assert is_given_up(study_of("median", losses=[1.0] * needed, startup_trials=startup), 9.0)
+def test_steps_of_trials_in_other_legs_are_compared_with_nobody():
+    """Trials whose folds all trained at once had their first fifth where another's first fold ends."""
+    study = study_of("percentile", losses=[0.5] * 9, steps=(20, 40, 60, 80))
+    trial = study.ask()
+    for step in (4, 8, 12, 16, 20):
+        trial.report(9.0, step)
+    assert not trial.should_prune()
 
 
-def test_successive_halving_lets_one_in_three_go_on():
-    """At the first rung: of nine trials in ascending order of loss, only the first goes on."""
-    study = study_of("halving")
+def test_a_trial_that_was_interrupted_is_compared_with_nobody():
+    """Its values are tried again, by a trial that would stand beside itself."""
+    study = study_of("percentile", losses=[1.0] * 4)
+    lost = study.ask()
+    lost.report(1.0, 20)
+    study.tell(lost, state=optuna.trial.TrialState.FAIL)
+    assert not is_given_up(study, 9.0)
+
+
+@pytest.mark.parametrize(("ahead", "first"), [(0.2, 8), (1.0, 40)])
+def test_successive_halving_lets_one_in_three_go_on_where_a_trial_may_first_be_given_up(ahead, first):
+    """Of nine trials in ascending order of loss only the first goes on; no second rung lies at the first look."""
+    study = study_of("halving", ahead=ahead)
     ended = []
     for number in range(9):
         trial = study.ask()
-        trial.report(float(number), 8)
+        trial.report(float(number), first)
         ended.append(trial.should_prune())
-    assert ended[0] is False
-    assert sum(not over for over in ended) == 1
+        assert "completed_rung_1" not in study.trials[number].system_attrs
+    assert ended == [False] + [True] * 8
 
 
 def test_processes_share_a_grid_whatever_their_seeds_and_whoever_dies():

@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.fits import Job, Network
 from pipeline.stages.shrinkage import check_shrinkage
 from pipeline.stages.starts import start_of
-from pipeline.tabular.targets import to_network
+from pipeline.tabular.bases import network_target
 from pipeline.usercode import load
 
 if TYPE_CHECKING:
@@ -211,8 +211,8 @@ def _check_custom_loss(train: Train, design: Design) -> None:
             f"parameters in itself, leave it out"
         )
     few = np.linspace(0, len(design.target) - 1, PROBED_ROWS).astype(int)
-    targets = np.array([design.target.min(), *design.target[few], design.target.max()])
-    seen = to_network(design.target_states[-1], targets)
+    targets = network_target(design, design.folds.count)
+    seen = np.array([targets.min(), *targets[few], targets.max()])
     check_loss(train.custom_loss, load(train.custom_loss), tuple(seen.tolist()))
 
 

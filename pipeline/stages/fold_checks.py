@@ -9,10 +9,10 @@ import numpy as np
 
 from pipeline.settings import FoldSettings
 from pipeline.stages.hindsight import REPLAYED, split_in_time
-from pipeline.stages.past_checks import HUGE, OURS, TAKEN, differing, named
+from pipeline.stages.past_checks import DIVISOR, HUGE, OURS, TAKEN, differing, named
 from pipeline.stages.preprocess import preprocess
 from pipeline.tables import Whitening
-from pipeline.tabular.bases import base_of
+from pipeline.tabular.bases import base_of, spread_of
 from pipeline.tabular.features import matrix_for, rows_of
 from pipeline.tabular.findings import Check, Finding, spread
 from pipeline.tabular.past import encoded_columns
@@ -194,17 +194,19 @@ def _numbers_changed(
 
 
 def _taken_changed(clean: Design, attacked: Design, fold: int, sees_truth: bool) -> tuple[tuple[str, ...], Integers]:
-    """Whether what is taken from the target changed, and of which rows.
+    """Whether what is taken from the target changed, or what the rest is divided by, and of which rows.
 
     sees_truth: scored rows see the truth of earlier ones by design, and are left out.
     """
     rows = clean.folds.train[fold]
     rows = rows if sees_truth else np.append(rows, clean.folds.valid[fold])
-    before, after = (base_of(design, fold, rows) for design in (clean, attacked))
-    if before is None or after is None:
-        return (), rows[:0]
-    moved = rows[differing(before, after)]
-    return (TAKEN,) * bool(len(moved)), moved
+    names, moved = [], np.zeros(len(rows), dtype=np.bool_)
+    for name, of in ((TAKEN, base_of), (DIVISOR, spread_of)):
+        before, after = (of(design, fold, rows) for design in (clean, attacked))
+        if before is not None and after is not None and (differs := differing(before, after)).any():
+            names.append(name)
+            moved |= differs
+    return tuple(names), rows[moved]
 
 
 def _numbers(design: Design, fold: int, rows: Integers, columns: Sequence[str]) -> Floats:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from pipeline.timeline import Clock, Known, Moments
 
 Kind = Literal[
-    "last", "season", "difference", "mean", "std", "min", "max", "ewm", "phase_mean", "latest", "since"
-]  # fmt: skip
+    "last", "season", "difference", "mean", "std", "count", "min", "max", "ewm", "phase_mean", "latest", "since"
+]
 LEVELS = frozenset({"last", "season", "mean", "min", "max", "ewm", "phase_mean"})  # kinds that move with the target
 SCALED = LEVELS | {"latest", "std", "difference"}  # kinds that are in the target's unit
+MOMENTS = frozenset({"mean", "std", "count"})  # kinds that one pass makes
 MOST_CELLS = 2**18  # series x steps that are dense at a time, to stay in a core's cache; one series may be longer
 UNSEASONAL = 7  # steps of windows and half-lives where the clock has no season
 MOST_PERIODS = 8  # that a seasonal naive forecast goes back for a value
@@ -38,7 +39,8 @@ class Feature:
 
     last: the value `back` steps before the origin. season: the value of the row's own phase of a period of `span`
     steps, the latest at or before the origin, or `back` periods earlier. difference: the change over `span` steps.
-    mean, std, min, max: of the last `span` steps. ewm: weighted by a half-life of `span` steps. phase_mean: of all
+    mean, std, count, min, max: of the last `span`
+    steps. ewm: weighted by a half-life of `span` steps. phase_mean: of all
     values of the row's own phase. latest: the latest known value. since: steps since that.
     """
 
@@ -146,7 +148,7 @@ def _grouped(features: Sequence[Feature]) -> list[tuple[int, ...]]:
     """Positions of features that one pass over their column makes."""
     groups: dict[tuple[int, str, int, int], list[int]] = {}
     for place, feature in enumerate(features):
-        made_by = "moments" if feature.kind in {"mean", "std"} else feature.kind
+        made_by = "moments" if feature.kind in MOMENTS else feature.kind
         groups.setdefault((feature.column, made_by, feature.span, feature.back), []).append(place)
     return [tuple(group) for group in groups.values()]
 
@@ -155,9 +157,9 @@ def _tables(feature: Feature, dense: Floats) -> Mapping[Kind, Floats]:
     """What this feature's kind, and those of its pass, are read from [G, S]."""
     span = feature.span
     window = min(span, dense.shape[1])  # a longer one holds no more
-    if feature.kind in {"mean", "std"}:
+    if feature.kind in MOMENTS:
         moments = windows.rolling_moments(dense, window)
-        return {"mean": moments.mean, "std": moments.std}
+        return {"mean": moments.mean, "std": moments.std, "count": moments.count}
     one: Mapping[Kind, Callable[[], Floats]] = {
         **dict.fromkeys(("last", "season", "difference"), lambda: dense),
         "min": lambda: windows.rolling_min(dense, window),

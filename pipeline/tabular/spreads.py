@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from pipeline.timeline import Known, Moments
 
 EVER = 2**62  # steps of a window that holds all of a series
-KINDS: tuple[Kind, ...] = ("std", "min", "max")
-ROUNDING = 1e-9  # of the largest value: what varies by less does not vary
+KINDS: tuple[Kind, ...] = ("mean", "std", "count")
+FEWEST_VALUES = 8  # of a series, before their deviation says anything: that of two may be next to nothing
+LEAST = 0.01  # of a series' size: one that has hardly ever varied may wake up
 
 
 def spreads(known: Known, moments: Moments, origin: Integers) -> Floats:
-    """Standard deviation of all that is known of each row's series up to its origin [R], in the target's scale there.
+    """How far apart the values of each row's series are [R], as of its origin, in the target's scale there.
 
-    NaN below two values, and where all are alike: nothing is divided by nothing. (Salinas et al. 2020 divide by a
-    series' mean, which asks for values above 0.)
+    The standard deviation of all that is known by then, trend and season included, but at least a hundredth of their
+    root mean square; that itself below 8 values. A multiple of a series has that multiple. NaN where nothing is known
+    but zeros. (Salinas et al. 2020 divide by a series' mean, which asks for values above 0.)
     """
-    features = [Feature(kind, kind, 0, EVER) for kind in KINDS]
-    found = history(known, features, moments, origin)
-    spread, largest = found[:, 0], np.abs(found[:, 1:]).max(axis=1, initial=0.0)
-    alike: Floats = np.where(spread > ROUNDING * largest, spread, np.nan)
-    return alike
+    mean, std, count = history(known, [Feature(kind, kind, 0, EVER) for kind in KINDS], moments, origin).T
+    size = np.sqrt(mean**2 + np.nan_to_num(std) ** 2)
+    found = np.where(count < FEWEST_VALUES, size, np.maximum(std, LEAST * size))
+    some: Floats = np.where(found > 0, found, np.nan)
+    return some
 
 
 def check_scale(scale: str, transform: str, elementwise: tuple[str, ...], *, is_in_time: bool) -> bool:

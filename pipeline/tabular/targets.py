@@ -56,6 +56,8 @@ def fit_target(
     if not standardize:
         return state
     transformed = (_forward(state, values) - _taken_away(state, base)) / divisor(state, spread)
+    if spread is not None and np.isfinite(spread).any():
+        transformed = transformed[np.isfinite(spread)]  # the others are in units of another series, maybe a small one
     # equal numbers can have a spread of one rounding
     scale = float(np.std(transformed)) if np.ptp(transformed) > 0 else 0.0
     return replace(state, mean=float(np.mean(transformed)), scale=scale if scale > 0 else 1.0)

@@ -123,7 +123,7 @@ def test_every_stage_of_the_table_exists() -> None:
 
 def opened(folder: Path) -> optuna.Study:
     """A study in a journal there."""
-    return open_study(folder, "k" * 64, name="c", search=Search(), epochs=10)
+    return open_study(folder, "k" * 64, name="c", search=Search())
 
 
 def test_a_torn_journal_is_healed_and_its_whole_lines_are_kept(tmp_path: Path) -> None:

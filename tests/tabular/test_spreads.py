@@ -8,15 +8,18 @@ from panels import panel
 
 from pipeline.errors import ConfigError
 from pipeline.settings import FoldSettings, Preprocess, Target
+from pipeline.stages import hindsight
 from pipeline.stages.assignments import Candidate, check
+from pipeline.stages.fold_checks import Settings, fitted_state
 from pipeline.stages.hindsight import further_spread
-from pipeline.stages.past_checks import past_checks, past_of
+from pipeline.stages.past_checks import DIVISOR, past_checks, past_of
 from pipeline.stages.preprocess import preprocess
 from pipeline.stages.shrinkage import shares_of
 from pipeline.tabular.bases import network_target, predictions, predictions_of, spread_of
 from pipeline.tabular.features import overlaid, rows_of
-from pipeline.tabular.past import past_matrix
+from pipeline.tabular.past import in_scale, past_matrix
 from pipeline.tabular.spreads import spreads
+from pipeline.tabular.targets import fit_target
 from pipeline.time_settings import History
 from pipeline.timeline import Known, Moments
 from pipeline.training_settings import Model, Train
@@ -54,22 +57,52 @@ class TestScaledPastKeepsTheContract(PoisonContract):
 
 
 def test_a_spread_is_the_deviation_of_all_that_is_known_by_the_origin():
-    """NumPy's own, series by series; none below two values."""
+    """NumPy's own, series by series; below eight values their size; none of nothing."""
     known = sample()
     moments, origin = asked()
-    found = spreads(known, moments, origin)
-    for row in range(0, len(origin), 7):
+    found, lengths = spreads(known, moments, origin), set()
+    for row in range(len(origin)):
         seen = known.values[(known.series == moments.series[row]) & (known.step <= origin[row]), 0]
         seen = seen[np.isfinite(seen)]
-        expected = np.std(seen, ddof=1) if len(seen) > 1 else np.nan
-        np.testing.assert_allclose(found[row], expected, rtol=1e-9)
+        lengths.add(min(len(seen), 9))
+        few = np.sqrt(np.mean(seen) ** 2 + (np.var(seen, ddof=1) if len(seen) > 1 else 0)) if len(seen) else np.nan
+        np.testing.assert_allclose(found[row], few if len(seen) < 8 else np.std(seen, ddof=1), rtol=1e-9)
+    assert {0, 1, 5, 9} <= lengths
 
 
-def test_what_does_not_vary_has_no_spread():
-    """A constant, and one that varies by rounding alone."""
-    for values in ([5.0] * 6, [1e9, 1e9 + 1e-6, 1e9, 1e9, 1e9, 1e9]):
-        known = Known(np.zeros(6, np.int32), np.arange(6), ("y",), np.array(values)[:, None])
-        assert np.isnan(spreads(known, Moments(np.zeros(1, np.int32), np.array([9])), np.array([5]))).all()
+def one(values):
+    """The spread of one series after all of its values."""
+    known = Known(np.zeros(len(values), np.int32), np.arange(len(values)), ("y",), np.array(values, float)[:, None])
+    moments = Moments(np.zeros(1, np.int32), np.array([len(values) + 3]))
+    return spreads(known, moments, np.array([len(values) - 1]))[0]
+
+
+def test_what_hardly_varies_is_divided_by_a_part_of_its_size():
+    """A sensor that has stood still may wake up; zeros have no size."""
+    assert one([500.0] * 20) == pytest.approx(5.0)
+    assert one([1000.0] * 19 + [1000.01]) == pytest.approx(10.0, rel=1e-4)
+    assert np.isnan(one([0.0] * 20))
+
+
+def test_two_values_that_lie_close_together_make_no_large_targets():
+    """Rows at the beginning of 300 series: the largest of what is left is as large as without."""
+    draw = np.random.default_rng(0)
+    values = draw.normal(100, 10, (300, 30))
+    series = np.arange(300, dtype=np.int32)
+    known = Known(np.repeat(series, 30), np.tile(np.arange(30), 300), ("y",), values.reshape(-1, 1))
+    series, step = np.repeat(series, 29), np.tile(np.arange(1, 30), 300)
+    found = spreads(known, Moments(series, step), step - 1)
+    change = (values[:, 1:] - values[:, :-1]).ravel() / found
+    assert np.abs(change).max() < 8
+
+
+def test_rows_without_a_spread_do_not_make_the_scale():
+    """The first row of a series a thousand times as large as the others is in units of these."""
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5000.0])
+    state = fit_target(values, transform="none", standardize=True, spread=np.array([1.0, 1, 1, 1, np.nan]))
+    assert state.mean == pytest.approx(2.5)
+    assert state.scale == pytest.approx(np.std(values[:4]))
+    assert state.spread == 1.0
 
 
 def thousandfold(dataset):
@@ -181,3 +214,15 @@ def test_a_loss_that_needs_the_target_as_it_is_says_what_to_set(target):
     design = design_of(target=Target(transform="none", standardize=False, **target))
     with pytest.raises(ConfigError, match=r'target\.difference = "none", target\.scale = "none"'):
         check(Candidate(Model(), Train(loss="poisson")), design)
+
+
+def test_a_fold_that_divides_by_what_it_scores_is_found(monkeypatch):
+    """Nothing is hidden from it any more: the leak checks name what is divided by."""
+    dataset = panel(days=112, layout="interleaved")
+    settings = Settings(Preprocess(), CHANGES, FoldSettings(count=2), "mae", ALIKE)
+    assert fitted_state(dataset, settings, 4).findings == ()
+    seen = []
+    monkeypatch.setattr(hindsight, "in_scale", lambda *given: seen.append(in_scale(*given)) or seen[-1])
+    monkeypatch.setattr(hindsight, "spreads", lambda _, *rows: spreads(seen[-1], *rows))
+    evidence = " ".join(finding.evidence for finding in fitted_state(dataset, settings, 4).findings)
+    assert DIVISOR in evidence

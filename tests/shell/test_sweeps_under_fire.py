@@ -161,7 +161,8 @@ def test_a_sweep_outlives_a_restart_of_its_database(
         threading.Timer(1.0, postgres.start).start()
 
     on_told(monkeypatch, 2, restart)
-    out = project.must("search", "--trials", "6", "--storage", postgres_url, *QUICK)
+    everybody = ("--set", "search.pruner=none")
+    out = project.must("search", "--trials", "6", "--storage", postgres_url, *everybody, *QUICK)
     assert out.count("does not answer") == out.count("answers again") == 1
     assert "winner: trial" in out
     check(study_of(project, postgres_url), 6)

@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--sampler", default="random", choices=("random", "tpe"), help="of the studies, for pruning")
     parser.add_argument("--seeds", type=int, default=5, help="studies, for pruning")
+    parser.add_argument("--warmup-share", type=float, default=0.4, help="of a training before a look, for pruning")
     parser.add_argument("--epochs", type=int, default=0, help="of every training; 0: the configuration's")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -88,6 +89,7 @@ def main() -> None:
         speed(folder, asked.trials or 64, asked.epochs)
     elif asked.part == "pruning":
         options = {"trials": asked.trials or 64, "sampler": asked.sampler, "finalists": 0}
+        options |= {"warmup_share": asked.warmup_share}
         pruning(folder, options, asked.precision, asked.seeds, asked.epochs)
     else:
         tuned(folder, asked.trials or 200, asked.precision)
@@ -134,7 +136,8 @@ def pruning(folder: Path, options: Mapping[str, object], precision: str, seeds: 
     half = stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * statistics.stdev(regrets) / seeds**0.5
     mean = statistics.mean(regrets)
     row: dict[str, object] = {
-        "what": f"{options['trials']} trials, {options['sampler']}, {precision}, {seeds} studies",
+        "what": f"{options['trials']} trials, {options['sampler']}, {precision}, {seeds} studies, "
+        f"search.warmup_share = {options['warmup_share']}",
         "epochs": epochs or "as searched",
         "times sooner, median": round(statistics.median(faster), 2),
         "regret %, mean": round(mean, 2),

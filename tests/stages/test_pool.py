@@ -301,3 +301,34 @@ def test_the_configuration_itself_too_large_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "serve", short_of_memory)
     with pytest.raises(TrainingError, match="does not fit"):
         searched(InMemory(3))
+
+
+def test_a_trial_between_its_legs_is_compared_once_more():
+    """Trial 1 ends its first fold unharmed, and is hopeless when its turn comes again: no other fold of it trains."""
+    space = {"model.depth": Range(choice=(1, 2, 3))}
+    asked = []
+
+    def over(number, step, _):
+        if number != 1 or step != 33:
+            return False
+        asked.append(step)
+        return len(asked) > 1
+
+    session = InMemory(3, over=over)
+    for depth in (1, 2, 3):
+        session.study.enqueue_trial({"model.depth": depth})
+    searched(session, space=space, parallel=3)
+    assert len(asked) == 2
+    assert session.of("give up") == [("give up", 1)]
+    assert max(event[2] for event in session.of("report") if event[1] == 1) == 33
+
+
+def test_trials_that_have_only_begun_come_before_the_second_leg_of_another_program():
+    """Three depths, three packs: all first folds are trained before any trial's others."""
+    session = InMemory(3)
+    for depth in (1, 2, 3):
+        session.study.enqueue_trial({"model.depth": depth})
+    searched(session, space={"model.depth": Range(choice=(1, 2, 3))}, parallel=3)
+    later = [step > 33 for _, _, step, _ in session.of("report")]
+    assert later == sorted(later)
+    assert sum(later) == 12

@@ -82,8 +82,7 @@ class Course:
     def go_on(self) -> None:
         """Begin the next leg."""
         self.leg += 1
-        self.known = 0
-        self.losses.clear()
+        self.known = 0  # and no loss of the last one is left: `reports` has taken them all
 
     def reports(self) -> Iterator[Report]:
         """What is new since the last call, in order; never of a trial's very end, whose score is told as its own.

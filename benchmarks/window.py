@@ -135,7 +135,7 @@ def _errors(resolved: Resolved, text: str, scaled: np.ndarray, horizon: int) -> 
         past = past_matrix(timeline, timeline.known, config.history, moments, at)
         base = base_values(timeline, timeline.known, design.taken.difference, moments, at, design.taken.ridge)
         rows = Encoded(np.asfortranarray(past), place[:, None].astype(np.int32), base)
-        said = predict(design, fits.network, fits.jobs, fits.weights, rows, runtime.compute)
+        said = predict(design, fits.bag, rows, runtime.compute)
         errors += [np.sum((own - scaled[moments.step, place]) ** 2) for own in (base, said)]
     maps, networks = errors / (len(origins) * horizon * count)
     return float(maps), float(networks)

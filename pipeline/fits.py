@@ -108,22 +108,45 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Bag:
+    """Trained networks that predict together."""
+
+    network: Network  # the shape of each
+    jobs: tuple[Job, ...]
+    votes: Floats  # [jobs] what each counts, 1 in all
+    weights: Mapping[str, Singles]  # tensor name -> [jobs, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fits:
     """What training leaves behind: weights for `predict`, and predictions in the target's own scale."""
 
     name: str
-    jobs: tuple[Job, ...]
-    weights: Mapping[str, Singles]  # tensor name -> [jobs, ...]
-    network: Network  # the shape of every job
+    bag: Bag  # every network, with its vote on the test
     curves: tuple[Curve, ...]  # one per job
     metric: str
     fold_predictions: Floats  # [K, N], mean over seeds, of every training row
     seed_oof: Floats  # [S, P] out-of-fold, one row per seed, in the order of `Folds.scored_rows`
-    test_predictions: Floats  # [T], mean over folds (or refits) and seeds
+    test_predictions: Floats  # [T], mean over the networks that have a vote
     seconds: float
     compute: Compute
     notices: tuple[Notice, ...]
     troubles: tuple[Advice, ...] = ()  # networks that failed, then what held others back; said in the notices too
+
+    @property
+    def network(self) -> Network:
+        """The shape of every job."""
+        return self.bag.network
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Every job, in the order of `curves`."""
+        return self.bag.jobs
+
+    @property
+    def weights(self) -> Mapping[str, Singles]:
+        """Tensor name -> [jobs, ...]."""
+        return self.bag.weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def predict_file(runner: Runner, source: Path, target: Path) -> None:
     )
     for notice in (*joined.train.notices, *unmatched, *notices):
         say(f"{'predict':<11} notice: {notice.line}")
-    predictions = predict(design, fits.network, fits.jobs, fits.weights, rows, runner.compute)
+    predictions = predict(design, fits.bag, rows, runner.compute)
     content = submission_csv(ids, predictions, header=dataset.submission_header, wanted=dataset.submission_ids)
     if target.exists() and not target.is_file():
         target.write_bytes(content)  # a device or a pipe is written to, never replaced

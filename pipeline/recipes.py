@@ -26,7 +26,7 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
         "train.schedule": "constant",
         "train.epochs": 100,
         "train.restore_best": False,
-        "train.refit": True,
+        "train.refit": "alone",
         # the choices of weight decay hold none at all, which no range in the logarithm can
         "search.space": {
             "train.lr": {"log": (0.5, 50.0)},
@@ -87,6 +87,7 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
         "train.epochs": 10,
         "train.seeds": 3,
         "train.shrink": True,
+        "train.refit": "alone",
         "search.space": {
             "train.lr": {"log": (1e-4, 3e-3)},
             "train.weight_decay": {"log": (1e-3, 1.0)},

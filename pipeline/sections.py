@@ -21,6 +21,11 @@ def as_choices(value: object) -> object:
     return as_tuple(value)
 
 
+def as_refit(value: object) -> object:
+    """True and false of `train.refit`, as the words for them."""
+    return {True: "alone", False: "none"}[value] if isinstance(value, bool) else value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(as_tuple)]
 Pair = Annotated[tuple[float, float], BeforeValidator(as_tuple)]

@@ -13,6 +13,7 @@ from pipeline.sections import (
     Pair,
     Settings,
     Widths,
+    as_refit,
     as_tuple,
 )
 
@@ -158,10 +159,15 @@ class Train(Settings):
     )
     shrink: bool = Field(
         False,
-        description="where target.difference takes a forecast: keep as much of what networks add to it as pays on rows "
-        "that only other folds score; trials of a search are scored without",
+        description="where target.difference takes a forecast: keep as much of what networks add to it as surely pays "
+        "on rows that only other folds score; trials of a search are scored without",
     )
-    refit: bool = Field(False, description="predict the test with networks trained on all rows, not with the folds'")
+    refit: Annotated[Literal["auto", "none", "alone", "beside"], BeforeValidator(as_refit)] = Field(
+        "auto",
+        description="networks trained on all rows predict the test: alone (or true), or beside the folds' with half "
+        "the say; none (or false): the folds' do; auto: beside them where a fold of time series learns from less than "
+        "half of the rows, else none",
+    )
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=DEVICE)
     threads: int = Field(0, ge=0, le=512, description="CPU threads; 0: the cores this process may use")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from builders import csv_of, raw_tables
 
-from pipeline.fits import Curve, Fits, Job, Network, Submission
+from pipeline.fits import Bag, Curve, Fits, Job, Network, Submission
 from pipeline.settings import FoldSettings, Preprocess, Schema, Target
 from pipeline.stages.evaluate import evaluate
 from pipeline.stages.ingest import ingest
@@ -45,7 +45,7 @@ def untrained(dataset, *, metric="mae", off=2.0, folds=2):
     predictions = np.tile(design.target + off, (K, 1))
     curve = Curve(np.array([np.nan]), np.array([float(np.mean(off))]), 0, "finished")
     fits = Fits(
-        name="mlp", jobs=tuple(Job(0, fold, 0) for fold in range(K)), weights={}, network=CUSTOM,
+        name="mlp", bag=Bag(CUSTOM, tuple(Job(0, fold, 0) for fold in range(K)), np.full(K, 1 / K), {}),
         curves=(curve,) * K, metric=metric, fold_predictions=predictions, seed_oof=predictions[:1, scored],
         test_predictions=np.zeros(len(dataset.test)), seconds=1.0, compute=Compute("cpu", 1, "fp32"), notices=(),
     )  # fmt: skip

@@ -85,7 +85,7 @@ def test_options_hold_lists_numbers_booleans_and_equal_signs():
     settings = ["model.hidden=[64, 32]", "train.lr=1e-3", "train.refit=true", "schema.target=a=b", "train.epochs = 5"]
     config = load_config("", file="c.toml", settings=settings).config
     assert config.model.hidden == (64, 32)
-    assert (config.train.lr, config.train.refit, config.roles.target) == (1e-3, True, "a=b")
+    assert (config.train.lr, config.train.refit, config.roles.target) == (1e-3, "alone", "a=b")
     assert config.train.epochs == 5
 
 
@@ -130,7 +130,8 @@ def test_an_unknown_key_names_the_nearest_one_and_its_line(text, message):
         ("[train]\nlr = nan\n", "c.toml:2: train.lr = nan: input should be a finite number"),
         ('[train]\nepochs = "5"\n', "c.toml:2: train.epochs = '5': expected a whole number; TOML writes it 5"),
         ("[train]\nepochs = 5.0\n", "c.toml:2: train.epochs = 5.0: expected a whole number; TOML writes it 5"),
-        ("[train]\nrefit = 1\n", "c.toml:2: train.refit = 1: expected true or false"),
+        ("[train]\nrefit = 1\n", "c.toml:2: train.refit = 1: input should be 'auto', 'none', 'alone' or 'beside'"),
+        ("[train]\nshrink = 1\n", "c.toml:2: train.shrink = 1: expected true or false"),
         ('recipe = "clasic"\n', "c.toml:1: recipe = 'clasic': input should be 'classic', 'textbook' or 'window'"),
         ("[model]\nhidden = [8,\n  0]\n", "c.toml:2: model.hidden.1 = 0: input should be greater than or equal to 1"),
         ('[schema]\nid = "k"\ndrop = "a"\n', "c.toml:3: schema.drop = 'a': expected a list, such as [\"a\"]"),
@@ -298,7 +299,8 @@ configs = st.builds(
     folds=st.builds(FoldSettings, count=st.integers(2, 99), shuffle=st.booleans(), seed=st.integers(0, 2**31)),
     model=st.builds(Model, kind=st.sampled_from(["linear", "mlp"]), dropout=st.floats(0, 0.99),
                     hidden=st.lists(st.integers(1, 999), max_size=3).map(tuple)),
-    train=st.builds(Train, lr=positive, weight_decay=positive, epochs=st.integers(1, 10**5), refit=st.booleans()),
+    train=st.builds(Train, lr=positive, weight_decay=positive, epochs=st.integers(1, 10**5),
+                   refit=st.sampled_from(["auto", "none", "alone", "beside"])),
     search=st.builds(Search, trials=st.integers(1, 99), space=spaces),
 )  # fmt: skip
 

@@ -25,9 +25,9 @@ from pipeline.tabular.values import as_categories, made_of
 from pipeline.time_settings import History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pipeline.fits import Job, Network
+    from pipeline.fits import Bag
     from pipeline.settings import Preprocess, Schema
     from pipeline.tables import (
         Column,
@@ -38,38 +38,28 @@ if TYPE_CHECKING:
         Floats,
         Integers,
         RawTable,
-        Singles,
         Taken,
         Texts,
     )
 
 
-def predict(
-    design: Design,
-    network: Network,
-    jobs: Sequence[Job],
-    weights: Mapping[str, Singles],
-    rows: Encoded,
-    compute: Compute,
-) -> Floats:
-    """Mean over the networks that serve the test [R]: the refits where there are any, else every fold's.
+def predict(design: Design, bag: Bag, rows: Encoded, compute: Compute) -> Floats:
+    """Mean over networks [R], each with its vote.
 
-    weights: each tensor stacked over `jobs`. Training and the `predict` command both come through here, so that
-    the same rows give the same bytes.
+    Training and the `predict` command both come through here, so that the same rows give the same bytes.
     """
     torch.set_num_threads(compute.threads)
-    refits = [i for i, job in enumerate(jobs) if job.fold == design.folds.count]
-    serving = refits or list(range(len(jobs)))
     total = np.zeros(len(rows.numeric))
     matrices: dict[int, torch.Tensor] = {}
-    for i in serving:
-        fold = jobs[i].fold
+    for i in map(int, np.flatnonzero(bag.votes)):
+        fold = bag.jobs[i].fold
         if fold not in matrices:
             matrix = torch.from_numpy(matrix_for(design, fold, rows))
             matrices = {fold: matrix.to(compute.device, DTYPES[compute.precision])}
-        tensors = [weights[name][i, ...] for name in network.tensor_names]  # an array also where it is one number
-        total += predictions_of(design, fold, rows, outputs_of(network, tensors, matrices[fold]))
-    return total / len(serving)
+        tensors = [bag.weights[name][i, ...] for name in bag.network.tensor_names]  # an array also of one number
+        outputs = outputs_of(bag.network, tensors, matrices[fold])
+        total += bag.votes[i] * predictions_of(design, fold, rows, outputs)
+    return total
 
 
 def prepare_rows(

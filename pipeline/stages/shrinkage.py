@@ -1,7 +1,8 @@
 """How far networks may leave the forecast that is taken from their target: as far as it has paid on held-out rows.
 
-What a network adds to such a forecast is multiplied by a share between 0 and 1, the least-squares one over rows that it
-did not train on. Written into the last layer, so that whoever predicts with the weights has it.
+What a network adds to such a forecast is multiplied by a share between 0 and 1: the least-squares one over rows that it
+did not train on, less its standard error. Written into the last layer, so that whoever
+predicts with the weights has it.
 """
 
 from __future__ import annotations
@@ -48,11 +49,33 @@ def shares_of(design: Design, outputs: Floats) -> Floats:
             unit = unit_of(design, fold, valid)
             gained[fold, valid], added[fold, valid] = said * wanted * unit**2, said**2 * unit**2
     counts = np.isfinite(gained) & np.isfinite(added)
-    gained, added = (np.where(counts, one, 0.0).sum(axis=0) for one in (gained, added))
-    every = np.arange(N)
-    used = [others if len(others := np.setdiff1d(design.folds.scored_rows, own)) else own for own in design.folds.valid]
-    pairs = [(gained[rows].sum(), added[rows].sum()) for rows in (*used, every)]
-    return np.array([min(max(gain / size, 0.0), 1.0) if size > 0 else 1.0 for gain, size in pairs])
+    gained, added = (np.where(counts, one, 0.0) for one in (gained, added))
+    found = []
+    for fold in range(K + 1):
+        rows = np.ones(N, dtype=np.bool_)
+        if fold < K:
+            rows[design.folds.valid[fold]] = False
+        if not rows[design.folds.scored_rows].any():
+            rows[:] = True
+        found.append(_share(gained[:, rows].sum(axis=1), added[:, rows].sum(axis=1)))
+    return np.array(found)
+
+
+def _share(gained: Floats, added: Floats) -> float:
+    """The least-squares share over some folds less its standard error by the jackknife, within 0 and 1.
+
+    gained, added: of each fold. So a forecast is left only as far as its folds agree that it pays: the rule of one
+    standard error (Breiman et al. 1984, 3.4.3), for folds of time series are few and unlike. One fold has no error.
+    """
+    folds = np.flatnonzero(added)
+    if not len(folds):
+        return 1.0
+    gain, size = gained[folds], added[folds]
+    share = gain.sum() / size.sum()
+    if len(folds) > 1:
+        without = (gain.sum() - gain) / (size.sum() - size)  # each fold
+        share -= np.sqrt((len(folds) - 1) / len(folds) * np.square(without - without.mean()).sum())
+    return float(np.clip(share, 0.0, 1.0))
 
 
 def shrunk(
@@ -71,16 +94,21 @@ def shrunk(
     return found
 
 
-def shrunk_notice(design: Design, shares: Floats, *, is_refit: bool) -> Notice:
-    """How far those go that forecast the test."""
+def shrunk_notice(design: Design, shares: Floats, refit: str) -> Notice:
+    """How far those go that forecast the test. refit: "none", "beside" or "alone", as `assignments.refit_of` says."""
     assert design.taken is not None
     own = shares[:-1]
-    if is_refit:
-        told, where = f"{shares[-1]:.0%}", "rows that the folds were not trained on"
+    told, where = [], "rows that only other folds score"
+    sure = ", less a standard error" if len(own) > 1 else ""
+    if refit != "none":
+        told.append(f"{shares[-1]:.0%}")
+    if refit == "alone":
+        where = "rows that the folds were not trained on"
     elif len(own) == 1:
-        told, where = f"{own[0]:.0%}", "the rows that the one fold scores, whose score it flatters"
+        told.append(f"{own[0]:.0%}")
+        where = "the rows that the one fold scores, whose score it flatters"
     else:
-        told = f"{own.min():.0%} to {own.max():.0%}" if np.ptp(own) >= TOLD_APART else f"{own[0]:.0%}"
-        where = "rows that only other folds score"
-    text = f"of what networks add to {design.taken.name}, {told} is kept: as much as paid on {where} (train.shrink)"
-    return Notice("training", text, len(design.target))
+        told.append(f"{own.min():.0%} to {own.max():.0%}" if np.ptp(own) >= TOLD_APART else f"{own[0]:.0%}")
+    both = " by networks trained on all rows, ".join(told) + (" by those of folds" if len(told) > 1 else "")
+    text = f"of what networks add to {design.taken.name}, {both} is kept: as much as paid on {where}{sure}"
+    return Notice("training", f"{text} (train.shrink)", len(design.target))

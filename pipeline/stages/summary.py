@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.engine.views import theory_of
-from pipeline.stages.assignments import Candidate, network_of
+from pipeline.stages.assignments import Candidate, network_of, refit_of
 from pipeline.stages.learners import DTYPES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def summarise(design: Design, *, model: Model, train: Train, compute: Compute) -
     running = sum(n_in * n_out for n_in, n_out in network.running.values())
     parameters = trained + running
     number_bytes = DTYPES[compute.precision].itemsize
-    refits = train.seeds if train.refit else 0
+    refits = train.seeds if refit_of(design, train) != "none" else 0
     networks = design.folds.count * train.seeds + refits
     return Summary(
         network=network,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.fits import Fits
-from pipeline.stages.assignments import Candidate, network_of, training_jobs
+from pipeline.fits import Bag, Fits
+from pipeline.stages.assignments import Candidate, network_of, refit_of, training_jobs, votes_of
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.idle import batches_of_one, idle_settings
@@ -23,6 +23,8 @@ from pipeline.stages.starts import check_start
 from pipeline.tables import Notice
 from pipeline.tabular.bases import predictions
 from pipeline.tabular.features import take
+
+KEPT_TO_THE_END = 0.9  # of the epochs: folds that kept a later one did not stop early
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +47,7 @@ def train(
     runtime: Runtime,
     start: Weights | None = None,
 ) -> Fits:
-    """Train K folds x S seeds (and, with `refit`, S networks on all rows) as one batched program.
+    """Train K folds x S seeds (and, with refits, S networks on all rows) as one batched program.
 
     start: weights to begin with.
     Raises ConfigError where these do not fit, or would leak; TrainingError, naming fold, seed and cause, where networks
@@ -55,7 +57,7 @@ def train(
     check_start(start, design)
     candidate = Candidate(model, train, start)
     K = design.folds.count
-    jobs = training_jobs(design, train)
+    jobs, refit = training_jobs(design, train), refit_of(design, train)
     network = network_of(candidate, design)
     blocks = build_blocks(design, sorted({job.fold for job in jobs}), runtime)
     fitted = fit_networks(design, [candidate], jobs, metric=metric, runtime=runtime, blocks=blocks)
@@ -67,20 +69,18 @@ def train(
         shares = shares_of(design, fold_outputs)
         fitted = shrunk(design, network, jobs, fitted, shares)
         fold_predictions, seed_oof, _ = _held_out(design, candidate, jobs, fitted, blocks)
-        kept.append(shrunk_notice(design, shares, is_refit=train.refit))
-    weights = _stacked(network, fitted)
+        kept.append(shrunk_notice(design, shares, refit))
+    bag = Bag(network, tuple(jobs), votes_of(jobs, refit, K), _stacked(network, fitted))
     N = len(design.target)
     test = take(design.rows, slice(N, None))
     return Fits(
         name=candidate.name,
-        jobs=tuple(jobs),
-        weights=weights,
-        network=network,
+        bag=bag,
         curves=tuple(result.curve for result in fitted),
         metric=metric,
         fold_predictions=fold_predictions,
         seed_oof=seed_oof,
-        test_predictions=predict(design, network, jobs, weights, test, runtime.compute),
+        test_predictions=predict(design, bag, test, runtime.compute),
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
@@ -90,7 +90,7 @@ def train(
             *_started(start, jobs),
             *_narrowed(fitted),
             *slowed(fitted),
-            *_longer_refit(jobs, fitted, candidate.train, K),
+            *_refit_notices(design, jobs, fitted, candidate.train, refit),
             *kept,
         ),
         troubles=(*map(advice_of_kind, kinds), *held_back),
@@ -177,14 +177,24 @@ def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:
     return [Notice("training", text, len(found))]
 
 
-def _longer_refit(jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, K: int) -> list[Notice]:
-    """Say so where the refit runs much longer than the networks that the out-of-fold score describes."""
+def _refit_notices(
+    design: Design, jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, refit: str
+) -> Iterator[Notice]:
+    """Who predicts the test, where nobody asked for it; and refits that run much longer than what folds kept."""
+    K = design.folds.count
     kept = [result.curve.best_epoch + 1 for job, result in zip(jobs, fitted, strict=True) if job.fold < K]
-    median = int(np.median(kept))
-    if not train.refit or median > 0.9 * train.epochs:
-        return []
-    text = (
-        f"the refit trains all {train.epochs} epochs, but the folds kept epoch {median} (median): their out-of-fold "
-        f"score describes shorter trainings; set train.epochs near {median}, or train.refit = false"
-    )
-    return [Notice("training", text, len(jobs) - len(kept))]
+    refits, median = len(jobs) - len(kept), int(np.median(kept))
+    if refits and train.refit == "auto":
+        learned = min(map(len, design.folds.train)) / len(design.refit_rows)
+        text = (
+            f"networks trained on all rows, for some fold learns from {learned:.0%} of them: they predict the test "
+            f"beside those of the folds, with half the say (train.refit)"
+        )
+        yield Notice("training", text, refits)
+    is_shrunk = train.shrink and design.taken is not None  # what is too much in them is taken out
+    if refit == "alone" and not is_shrunk and median <= KEPT_TO_THE_END * train.epochs:
+        text = (
+            f"the refit trains all {train.epochs} epochs, but the folds kept epoch {median} (median): their "
+            f'out-of-fold score describes shorter trainings; set train.epochs near {median}, or train.refit = "none"'
+        )
+        yield Notice("training", text, refits)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from optuna.trial import TrialState
 
+from pipeline.fits import Bag
 from pipeline.stages.assignments import network_of
 from pipeline.stages.failures import failed, short
 from pipeline.stages.learners import outputs_of
@@ -65,7 +66,9 @@ class Trained:
             for place, name in enumerate(network.tensor_names)
         }
         rows = take(design.rows, slice(len(design.target), None))
-        return predict(design, network, [self.jobs[i] for i in order], weights, rows, compute)
+        votes = np.full(len(order), 1 / len(order))
+        bag = Bag(network, tuple(self.jobs[i] for i in order), votes, weights)
+        return predict(design, bag, rows, compute)
 
     def score(self, metric: str) -> float:
         """The pooled out-of-fold loss; infinity where there is none."""

@@ -27,7 +27,7 @@ Y = DESIGN.target
 @pytest.fixture(scope="module")
 def fits():
     """Three folds x two seeds and the refits, which no score may look at."""
-    settings = SHORT_TRAINING.model_copy(update={"refit": True, "patience": 1, "lr": 0.2, "epochs": 9})
+    settings = SHORT_TRAINING.model_copy(update={"refit": "alone", "patience": 1, "lr": 0.2, "epochs": 9})
     return train(DESIGN, model=SMALL_MODEL, train=settings, metric="log_rmse", runtime=on_cpu("fp64"))
 
 
@@ -120,7 +120,7 @@ def test_rows_that_no_fold_scores_are_left_out_and_counted(fits):
     scored = np.setdiff1d(np.arange(30), DESIGN.folds.valid[2])
     partial = replace(
         fits,
-        jobs=jobs,
+        bag=replace(fits.bag, jobs=jobs),
         curves=fits.curves[:4],
         fold_predictions=fits.fold_predictions[:2],
         seed_oof=fits.seed_oof[:, scored],

@@ -30,7 +30,7 @@ SETUP = Setup(Preprocess(), Target(), SMALL_MODEL, SHORT_TRAINING)
 
 def test_the_plan_that_is_told_is_the_one_that_is_trained():
     """Packs and places as the training itself reports them."""
-    settings = SHORT_TRAINING.model_copy(update={"pack_size": 4, "refit": True})
+    settings = SHORT_TRAINING.model_copy(update={"pack_size": 4, "refit": "alone"})
     jobs = training_jobs(DESIGN, settings)
     said: list[str] = []
     runtime = on_cpu("fp64", on_progress=lambda _done, _total, what: said.append(what))

@@ -33,11 +33,11 @@ ROLES = Schema(id="Id", target="y")
 TEST = generated_frames()[1].astype(object).fillna("").astype(str)
 
 
-@pytest.fixture(scope="module", params=["fp32 folds", "fp32 refit", "fp64 folds"])
+@pytest.fixture(scope="module", params=["fp32 none", "fp32 alone", "fp64 beside"])
 def fits(request):
-    """Three folds x two seeds; served by the folds' networks or by the refits."""
+    """Three folds x two seeds; served by the folds' networks, by the refits, or by both."""
     precision, serving = request.param.split()
-    settings = SHORT_TRAINING.model_copy(update={"refit": serving == "refit"})
+    settings = SHORT_TRAINING.model_copy(update={"refit": serving})
     return train(DESIGN, model=SMALL_MODEL, train=settings, metric="rmse", runtime=on_cpu(precision))
 
 
@@ -54,7 +54,7 @@ def fault_of(frame):
 def test_the_test_file_gives_the_trainings_test_predictions_bit_for_bit(fits):
     """Read again as text, typed, encoded and predicted: every byte of what training kept."""
     ids, rows, notices = prepared(TEST)
-    found = predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute)
+    found = predict(DESIGN, fits.bag, rows, fits.compute)
     assert found.tobytes() == fits.test_predictions.tobytes()
     assert ids.tolist() == DATASET.test_ids.tolist()
     assert notices == []
@@ -62,20 +62,19 @@ def test_the_test_file_gives_the_trainings_test_predictions_bit_for_bit(fits):
 
 def test_a_rows_prediction_does_not_depend_on_the_other_rows(fits):
     """Alone, in reverse, or with columns in another order and one too many: to rounding."""
-    network = fits.network
     for frame, order in (
         (TEST[3:4], [3]),
         (TEST[::-1].reset_index(drop=True), range(7, -1, -1)),
         (TEST[["colour", "Id", "age", "area"]].assign(more="1"), range(8)),
     ):
-        found = predict(DESIGN, network, fits.jobs, fits.weights, prepared(frame)[1], fits.compute)
+        found = predict(DESIGN, fits.bag, prepared(frame)[1], fits.compute)
         np.testing.assert_allclose(found, fits.test_predictions[list(order)], rtol=1e-5)
 
 
 def test_no_rows_give_no_predictions(fits):
     """An empty selection is no error here."""
     rows = prepared(TEST[:0])[1]
-    assert predict(DESIGN, fits.network, fits.jobs, fits.weights, rows, fits.compute).shape == (0,)
+    assert predict(DESIGN, fits.bag, rows, fits.compute).shape == (0,)
 
 
 def test_a_level_that_training_never_saw_is_counted_and_treated_as_rare():
@@ -184,7 +183,7 @@ def test_a_file_is_read_later_as_it_was_in_training():
     ids, rows, notices = prepare_rows(dataset, design, raw.test, roles=KINDS, options=OPTIONS)
     assert np.array_equal(rows.numeric, design.rows.numeric[300:], equal_nan=True)
     assert np.array_equal(rows.codes, design.rows.codes[300:])
-    found = predict(design, fits.network, fits.jobs, fits.weights, rows, fits.compute)
+    found = predict(design, fits.bag, rows, fits.compute)
     assert found.tobytes() == fits.test_predictions.tobytes()
     assert (ids.tolist(), notices) == (dataset.test_ids.tolist(), [])
     # and a file of one row, on which no part of the calendar varies

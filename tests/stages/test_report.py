@@ -10,7 +10,7 @@ import pytest
 from builders import design_of
 
 from pipeline.facts import Advice, Curves, LargeError, ModelRow
-from pipeline.fits import Curve, Fits, FoldScore, Job, ModelScore, Network, Scores, Submission
+from pipeline.fits import Bag, Curve, Fits, FoldScore, Job, ModelScore, Network, Scores, Submission
 from pipeline.stages.report import band, errors_of, report
 from pipeline.stages.verdicts import Evidence, advise, error_ratio, judge_baseline, judge_fit
 from pipeline.tables import Compute, Dataset, Folds, Notice
@@ -52,7 +52,7 @@ def values():
     curves = (*(curve([0.4, 0.2], [0.3, 0.1], best=1) for _ in range(4)), curve([np.nan, np.nan], [0.2, 0.01]))
     weights = {name: np.ones((5, *shape), np.float32) for name, shape in NETWORK.trained.items()}
     fits = Fits(
-        name="mlp", jobs=jobs, weights=weights, network=NETWORK, curves=curves, metric="log_rmse",
+        name="mlp", bag=Bag(NETWORK, jobs, np.array([0, 0, 0, 0, 1.0]), weights), curves=curves, metric="log_rmse",
         fold_predictions=np.zeros((2, 5)), seed_oof=np.zeros((2, 4)), test_predictions=np.zeros(2), seconds=60.0,
         compute=Compute("cpu", 2, "fp32"), notices=(names[2],),
     )  # fmt: skip
@@ -247,7 +247,9 @@ def test_curves_leave_refits_out_and_point_the_metrics_way(values):
     curves = report(**values).curves
     assert (curves.networks, curves.best_epochs) == (4, (2, 2, 2, 2))
     assert (curves.valid.mean.tolist(), curves.train.mean.tolist()) == ([0.4, 0.2], [0.3, 0.1])
-    fits = replace(values["fits"], metric="r2", jobs=(Job(0, 0, 0),), curves=(curve([-0.8, -0.9]),))
+    fits = values["fits"]
+    one = replace(fits.bag, jobs=fits.jobs[:1], votes=np.ones(1))
+    fits = replace(fits, metric="r2", bag=one, curves=(curve([-0.8, -0.9]),))
     assert report(**values | {"fits": fits}).curves.valid.mean.tolist() == [0.8, 0.9]
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DATASET = generated_dataset()
 DESIGN = design_of(DATASET)
 OTHER_DATA = design_of(generated_dataset(seed=1))
-SETTINGS = SHORT_TRAINING.model_copy(update={"seeds": 2, "refit": True})
+SETTINGS = SHORT_TRAINING.model_copy(update={"seeds": 2, "refit": "alone"})
 
 
 def trained(design=DESIGN, *, start=None, model=SMALL_MODEL, **changes):

@@ -81,7 +81,7 @@ def test_a_refit_and_further_seeds_of_the_training_change_nothing_of_a_trial():
     """A search trains folds, with `search.seeds`: its test predictions are theirs."""
     plain = Setup(Preprocess(), Target(), Model(width=5, depth=1), Train(epochs=2, batch_size=16, lr=0.02))
     refit = Setup(
-        plain.preprocess, plain.target, plain.model, plain.train.model_copy(update={"refit": True, "seeds": 3})
+        plain.preprocess, plain.target, plain.model, plain.train.model_copy(update={"refit": "alone", "seeds": 3})
     )
     (one, compute), (other, _) = trained_in_a_search(plain, seeds=2), trained_in_a_search(refit, seeds=2)
     assert len(other.jobs) == 6

@@ -136,6 +136,6 @@ def test_weights_that_are_no_numbers_are_told_and_not_raised(fits):
     """A refit whose last step threw its weights away: its tensor's numbers are no numbers, and there is no warning."""
     broken = {name: values.copy() for name, values in fits.weights.items()}
     broken["0.weight"][6] = np.nan
-    facts = weight_facts(DESIGN, replace(fits, weights=broken))
+    facts = weight_facts(DESIGN, replace(fits, bag=replace(fits.bag, weights=broken)))
     assert np.isnan(facts.tensors[0].after.std)
     assert np.isfinite(facts.tensors[1].after.std)

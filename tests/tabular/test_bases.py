@@ -7,7 +7,7 @@ import pytest
 from panels import panel
 
 from pipeline.errors import ConfigError
-from pipeline.fits import Job, Network
+from pipeline.fits import Bag, Job, Network
 from pipeline.settings import FoldSettings, Preprocess, Target
 from pipeline.stages.predict import predict
 from pipeline.stages.preprocess import preprocess
@@ -160,7 +160,7 @@ def test_a_network_that_says_nothing_forecasts_the_last_value_and_the_mean_chang
     network = replace(ZERO, inputs=width)
     weights = {"0.weight": np.zeros((1, width, 1), np.float32), "0.bias": np.zeros((1, 1, 1), np.float32)}
     test = take(design.rows, slice(len(design.target), None))
-    found = predict(design, network, [Job(0, K, 0)], weights, test, Compute("cpu", 1, "fp32"))
+    found = predict(design, Bag(network, (Job(0, K, 0),), np.ones(1), weights), test, Compute("cpu", 1, "fp32"))
     last = test.numeric[:, design.numeric.index("y, latest known")]
     np.testing.assert_allclose(found, last + design.target_states[K].mean)
 

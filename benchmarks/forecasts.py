@@ -1,8 +1,10 @@
 """Forecasts by the default network of the shipped configurations, beside trees and what nobody needs to train for.
 
 python -m benchmarks.forecasts beijing --data DIR   RMSE on the held-out fifth, up to 1, 6 and 24 hours ahead
-python -m benchmarks.forecasts bike --data DIR      out-of-fold RMSLE, folds that replay the test file
+python -m benchmarks.forecasts bike --data DIR      out-of-fold RMSLE: every month from what was known before alone
+                                                    (time.train_on = "past"), and the configuration as it is shipped
 
+Beijing's fifth chose the default of `train.refit` (docs/decisions/020): it is no unseen data for that.
 DIR holds beijing-pm25/*.csv, or bike-sharing-demand/ with Kaggle's files. Beijing's trees are scikit-learn's, on the
 network's own columns and on its own target, and on the target as it is. Bike Sharing's are LightGBM's (`pip install
 lightgbm`) on calendar and weather, under the logarithm, fitted on the rows that each fold's networks learn from.
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from pipeline.tables import Dataset, Design, Floats
 
 HORIZONS = (1, 6, 24)
+PAST = "only what was known before"
+BIKE = {PAST: ["time.train_on=past", "folds.count=23"], "as shipped": []}  # 23 months have one before them
 TREES, RATE = 400, 0.05
 WEATHER = ["season", "holiday", "workingday", "weather", "temp", "atemp", "humidity", "windspeed"]
 
@@ -65,7 +69,9 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     words = parser.parse_args()
     if words.what == "bike":
-        record("forecasts_bike", [bike(words.data / "bike-sharing-demand", words.settings)])
+        folder = words.data / "bike-sharing-demand"
+        rows = [bike(folder, what, [*settings, *words.settings]) for what, settings in BIKE.items()]
+        record("forecasts_bike", rows)
         return
     file = next((words.data / "beijing-pm25").glob("*.csv"))
     record("forecasts_beijing", [beijing(file, horizon, words.settings) for horizon in HORIZONS])
@@ -89,7 +95,7 @@ def beijing(file: Path, horizon: int, settings: list[str]) -> dict[str, object]:
     }
 
 
-def bike(folder: Path, settings: list[str]) -> dict[str, object]:
+def bike(folder: Path, what: str, settings: list[str]) -> dict[str, object]:
     """Pooled RMSLE of scored rows."""
     found = trained("bike-sharing-demand", folder / "train.csv", folder / "test.csv", settings)
     folds, target = found.design.folds, found.dataset.target
@@ -97,10 +103,11 @@ def bike(folder: Path, settings: list[str]) -> dict[str, object]:
     trees = lightgbm_beside(found.dataset, found.design)[folds.scored_folds, folds.scored_rows]
     bag, beside = (score("rmsle", target[folds.scored_rows], own) for own in (said, trees))
     return {
+        "folds": f"{folds.count}, {what}",
         "bag": round(bag, 4),
         "LightGBM": round(beside, 4),
         "ratio": round(bag / beside, 3),
-        "wanted": "<= .97",
+        "wanted": "<= .97" if what == PAST else "",
         "s": round(found.seconds, 1),
     }
 
@@ -155,7 +162,7 @@ def calendar_and_weather(dataset: Dataset) -> pd.DataFrame:
     frame = dataset.train
     stamps = frame["datetime"].dt
     found = frame[[name for name in WEATHER if name in frame]].assign(
-        hour=stamps.hour, day_of_week=stamps.dayofweek, month=stamps.month, year=stamps.year
+        hour=stamps.hour, day_of_week=stamps.day_of_week, month=stamps.month, year=stamps.year
     )
     assert len(found.columns) == len(WEATHER) + 4
     return found

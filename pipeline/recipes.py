@@ -87,7 +87,9 @@ RECIPES: Mapping[str, Mapping[str, object]] = {
         "train.epochs": 10,
         "train.seeds": 3,
         "train.shrink": True,
+        # refits train to their end, and how much of them is kept is seen on folds that do so too
         "train.refit": "alone",
+        "train.restore_best": False,
         "search.space": {
             "train.lr": {"log": (1e-4, 3e-3)},
             "train.weight_decay": {"log": (1e-3, 1.0)},

@@ -166,7 +166,7 @@ class Train(Settings):
         "auto",
         description="networks trained on all rows predict the test: alone (or true), or beside the folds' with half "
         "the say; none (or false): the folds' do; auto: beside them where a fold of time series learns from less than "
-        "half of the rows, else none",
+        "45 % of the rows, else none",
     )
     tuned: bool = Field(False, description="take the winner of `make sweep`")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:1", pattern=DEVICE)

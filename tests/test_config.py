@@ -89,6 +89,13 @@ def test_options_hold_lists_numbers_booleans_and_equal_signs():
     assert config.train.epochs == 5
 
 
+@pytest.mark.parametrize(("written", "refit"), [("true", "alone"), ("false", "none"), ('"beside"', "beside")])
+def test_true_and_false_are_words_for_refits(written, refit):
+    """As of old; by themselves they are "auto"."""
+    assert load_config("", file="c.toml", settings=[f"train.refit={written}"]).config.train.refit == refit
+    assert load_config("", file="c.toml").config.train.refit == "auto"
+
+
 def test_an_option_without_an_equal_sign_is_a_fault():
     """The exact sentence."""
     assert faults_of("", settings=["train.lr"]) == [

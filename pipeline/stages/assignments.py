@@ -17,6 +17,7 @@ from pipeline.engine.probes import check_loss, tensors_of
 from pipeline.engine.schedules import Plateau, Schedule
 from pipeline.errors import ConfigError
 from pipeline.fits import Job, Network
+from pipeline.stages.refits import refit_of
 from pipeline.stages.shrinkage import check_shrinkage
 from pipeline.stages.starts import start_of
 from pipeline.tabular.bases import network_target
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.fits import Weights
-    from pipeline.tables import Design, Floats
+    from pipeline.tables import Design
     from pipeline.training_settings import Model, Train
 
 # by depth: what the width is divided by, layer by layer
@@ -36,7 +37,6 @@ SHAPES: Mapping[str, Callable[[int], list[int]]] = {
     "bottleneck": lambda depth: [4 if layer % 2 else 1 for layer in range(depth)],
 }
 STARTS_AT_ZERO = ("coslog4", "cyclic")  # schedules whose first rate is 0: a warm-up to it would train nothing
-REFIT_BELOW = 0.5  # of the rows, that the fold which learns from fewest has
 PROBED_ROWS = 5  # of the training rows, on whose targets a loss of the user's is tried
 PARAMETER_ENDS = {"huber": (0.0, math.inf), "quantile": (0.0, 1.0), "relative": (0.0, math.inf), "tweedie": (1.0, 2.0)}
 
@@ -107,26 +107,10 @@ def _users_network(candidate: Candidate, design: Design) -> Network:
     return replace(network, custom_tensors=tensors_of(network, load(model.custom)))
 
 
-def refit_of(design: Design, train: Train) -> str:
-    """Which networks predict the test: "none" but the folds', those trained on all rows "alone", or "beside" them."""
-    if train.refit != "auto":
-        return train.refit
-    learned = min(map(len, design.folds.train)) / len(design.refit_rows)
-    return "beside" if design.overlays and learned < REFIT_BELOW else "none"
-
-
 def training_jobs(design: Design, train: Train) -> list[Job]:
     """Every fold, and where there are refits all rows as one more, with every seed."""
     folds = range(design.folds.count + (refit_of(design, train) != "none"))
     return [Job(0, fold, seed) for fold in folds for seed in range(train.seed, train.seed + train.seeds)]
-
-
-def votes_of(jobs: Sequence[Job], refit: str, folds: int) -> Floats:
-    """What each job's network counts in predictions of the test [jobs], 1 in all. folds: K, the refits' number."""
-    is_refit = np.array([job.fold == folds for job in jobs])
-    share = {"none": 0.0, "beside": 0.5, "alone": 1.0}[refit]
-    votes: Floats = np.where(is_refit, share / max(is_refit.sum(), 1), (1 - share) / max((~is_refit).sum(), 1))
-    return votes
 
 
 def assignment_of(design: Design, candidate: Candidate, job: Job, start: int) -> Assignment:

@@ -1,12 +1,13 @@
 """How far networks may leave the forecast that is taken from their target: as far as it has paid on held-out rows.
 
 What a network adds to such a forecast is multiplied by a share between 0 and 1: the least-squares one over rows that it
-did not train on, less its standard error. Written into the last layer, so that whoever
-predicts with the weights has it.
+did not train on, less its standard error. Written into the last layer, so that whoever predicts with the weights has
+it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,31 +51,36 @@ def shares_of(design: Design, outputs: Floats) -> Floats:
             gained[fold, valid], added[fold, valid] = said * wanted * unit**2, said**2 * unit**2
     counts = np.isfinite(gained) & np.isfinite(added)
     gained, added = (np.where(counts, one, 0.0) for one in (gained, added))
+    scored = design.folds.scored_rows
+    repeats = len(scored) / len(np.unique(scored))
     found = []
     for fold in range(K + 1):
         rows = np.ones(N, dtype=np.bool_)
         if fold < K:
             rows[design.folds.valid[fold]] = False
-        if not rows[design.folds.scored_rows].any():
+        if not rows[scored].any():
             rows[:] = True
-        found.append(_share(gained[:, rows].sum(axis=1), added[:, rows].sum(axis=1)))
+        found.append(_share(gained[:, rows].sum(axis=1), added[:, rows].sum(axis=1), repeats))
     return np.array(found)
 
 
-def _share(gained: Floats, added: Floats) -> float:
+def _share(gained: Floats, added: Floats, repeats: float) -> float:
     """The least-squares share over some folds less its standard error by the jackknife, within 0 and 1.
 
-    gained, added: of each fold. So a forecast is left only as far as its folds agree that it pays: the rule of one
-    standard error (Breiman et al. 1984, 3.4.3), for folds of time series are few and unlike. One fold has no error.
+    gained, added: of each fold. repeats: how often a row is scored, for that makes no folds more. So a forecast is left
+    only as far as its folds agree that it pays: the rule of one standard error (Breiman et al. 1984, 3.4.3), for folds
+    of time series are few and unlike. One fold has no error.
     """
-    folds = np.flatnonzero(added)
-    if not len(folds):
+    largest = added.max()
+    if not largest > 0:
         return 1.0
-    gain, size = gained[folds], added[folds]
-    share = gain.sum() / size.sum()
-    if len(folds) > 1:
-        without = (gain.sum() - gain) / (size.sum() - size)  # each fold
-        share -= np.sqrt((len(folds) - 1) / len(folds) * np.square(without - without.mean()).sum())
+    is_there = added > 0
+    gain, size = gained[is_there] / largest, added[is_there] / largest
+    share, count = gain.sum() / size.sum(), len(gain)
+    if count > 1:
+        # summed anew without each fold: a difference of sums would lose small folds beside a huge one
+        without = np.array([np.delete(gain, fold).sum() / np.delete(size, fold).sum() for fold in range(count)])
+        share -= math.sqrt(repeats * (count - 1) / count * np.square(without - without.mean()).sum())
     return float(np.clip(share, 0.0, 1.0))
 
 
@@ -95,20 +101,19 @@ def shrunk(
 
 
 def shrunk_notice(design: Design, shares: Floats, refit: str) -> Notice:
-    """How far those go that forecast the test. refit: "none", "beside" or "alone", as `assignments.refit_of` says."""
+    """How far those go that forecast the test. refit: who they are, as `refits.refit_of` says."""
     assert design.taken is not None
     own = shares[:-1]
-    told, where = [], "rows that only other folds score"
-    sure = ", less a standard error" if len(own) > 1 else ""
+    told = []
     if refit != "none":
-        told.append(f"{shares[-1]:.0%}")
-    if refit == "alone":
-        where = "rows that the folds were not trained on"
-    elif len(own) == 1:
-        told.append(f"{own[0]:.0%}")
-        where = "the rows that the one fold scores, whose score it flatters"
-    else:
-        told.append(f"{own.min():.0%} to {own.max():.0%}" if np.ptp(own) >= TOLD_APART else f"{own[0]:.0%}")
-    both = " by networks trained on all rows, ".join(told) + (" by those of folds" if len(told) > 1 else "")
-    text = f"of what networks add to {design.taken.name}, {both} is kept: as much as paid on {where}{sure}"
-    return Notice("training", f"{text} (train.shrink)", len(design.target))
+        less = ", less a standard error" if len(own) > 1 else ""
+        told.append(f"{shares[-1]:.0%} by those trained on all rows, as much as paid on what folds score{less}")
+    if refit != "alone" and len(own) == 1:
+        told.append(f"{own[0]:.0%}, as much as paid on the rows that the one fold scores, whose score it flatters")
+    elif refit != "alone":
+        span = f"{own.min():.0%} to {own.max():.0%}" if np.ptp(own) >= TOLD_APART else f"{own[0]:.0%}"
+        whose = " by those of folds" if told else ""
+        less = ", less a standard error" if len(own) > 2 else ""  # of two others at least
+        told.append(f"{span}{whose}, as much as paid on rows that only other folds score{less}")
+    text = f"of what networks add to {design.taken.name} is kept: {'; '.join(told)} (train.shrink)"
+    return Notice("training", text, len(design.target))

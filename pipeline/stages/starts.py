@@ -74,10 +74,8 @@ def start_of(weights: Weights | None, network: Network, job: Job, *, is_refit: b
     }
     if not own:
         wanted = "of a refit on all rows" if is_refit else f"of fold {job.fold + 1}"
-        raise ConfigError(
-            f"{_named(weights)}: there are none {wanted}, the file has {_folds(weights)}; set [folds] and train.refit "
-            f"so that every network finds its own"
-        )
+        remedy = 'set train.refit = "none"' if is_refit else "set [folds] so that every network finds its own"
+        raise ConfigError(f"{_named(weights)}: there are none {wanted}, the file has {_folds(weights)}; {remedy}")
     seeds = sorted(own)
     place = own[job.seed if job.seed in own else seeds[job.seed % len(seeds)]]
     return tuple(weights.tensors[name][place, ...] for name in network.tensor_names)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.engine.views import theory_of
-from pipeline.stages.assignments import Candidate, network_of, refit_of
+from pipeline.stages.assignments import Candidate, network_of
 from pipeline.stages.learners import DTYPES
+from pipeline.stages.refits import refit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

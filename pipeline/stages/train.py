@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import TrainingError
 from pipeline.fits import Bag, Fits
-from pipeline.stages.assignments import Candidate, network_of, refit_of, training_jobs, votes_of
+from pipeline.stages.assignments import Candidate, network_of, training_jobs
 from pipeline.stages.cases import Case
 from pipeline.stages.failures import advice_of_kind, failed, kinds_of, report_of, sentence_of_kind
 from pipeline.stages.idle import batches_of_one, idle_settings
@@ -17,14 +19,13 @@ from pipeline.stages.insides import failure_at_the_end, signs_of
 from pipeline.stages.learners import build_blocks, outputs_of
 from pipeline.stages.packs import fit_networks, slowed
 from pipeline.stages.predict import predict
+from pipeline.stages.refits import apart_notices, refit_notices, refit_of, votes_of
 from pipeline.stages.shrinkage import shares_of, shrunk, shrunk_notice
 from pipeline.stages.stalls import stalls
 from pipeline.stages.starts import check_start
 from pipeline.tables import Notice
 from pipeline.tabular.bases import predictions
 from pipeline.tabular.features import take
-
-KEPT_TO_THE_END = 0.9  # of the epochs: folds that kept a later one did not stop early
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,14 +74,20 @@ def train(
     bag = Bag(network, tuple(jobs), votes_of(jobs, refit, K), _stacked(network, fitted))
     N = len(design.target)
     test = take(design.rows, slice(N, None))
+    said = predict(design, bag, test, runtime.compute)
+    folds_say = said
+    if refit != "none":
+        folds_say = predict(design, replace(bag, votes=votes_of(jobs, "none", K)), test, runtime.compute)
+    error = math.sqrt(np.mean(np.square(seed_oof.mean(axis=0) - design.target[design.folds.scored_rows])))
+    curves = tuple(result.curve for result in fitted)
     return Fits(
         name=candidate.name,
         bag=bag,
-        curves=tuple(result.curve for result in fitted),
+        curves=curves,
         metric=metric,
         fold_predictions=fold_predictions,
         seed_oof=seed_oof,
-        test_predictions=predict(design, bag, test, runtime.compute),
+        test_predictions=said,
         seconds=time.perf_counter() - started,
         compute=runtime.compute,
         notices=(
@@ -90,8 +97,9 @@ def train(
             *_started(start, jobs),
             *_narrowed(fitted),
             *slowed(fitted),
-            *_refit_notices(design, jobs, fitted, candidate.train, refit),
+            *refit_notices(design, jobs, curves, candidate.train),
             *kept,
+            *apart_notices(refit, said, folds_say, error),
         ),
         troubles=(*map(advice_of_kind, kinds), *held_back),
     )
@@ -115,12 +123,12 @@ def _held_out(
     by_fold, said, by_seed = np.zeros((K, N)), np.zeros((K, N)), np.full((len(seeds), len(folds)), np.nan)
     useless = []
     for job, result in zip(jobs, fitted, strict=True):
-        if job.fold == K:
-            continue
         outputs = outputs_of(network, result.tensors, blocks.rows_of(job.fold)[:N], blocks.target.device)
         if not np.isfinite(outputs).all():  # the last step of all threw the weights away, after the last loss
             failure = failure_at_the_end(design, candidate, job, result.tensors, blocks)
             useless.append(Case(job, failure, candidate, design))
+            continue
+        if job.fold == K:  # nothing is held out from it
             continue
         predicted = predictions(design, job.fold, slice(N), outputs)
         by_fold[job.fold] += predicted / len(seeds)
@@ -175,26 +183,3 @@ def _narrowed(fitted: Sequence[Fitted]) -> list[Notice]:
         f"train.pack_size = {min(found)} begins so"
     )
     return [Notice("training", text, len(found))]
-
-
-def _refit_notices(
-    design: Design, jobs: Sequence[Job], fitted: Sequence[Fitted], train: Train, refit: str
-) -> Iterator[Notice]:
-    """Who predicts the test, where nobody asked for it; and refits that run much longer than what folds kept."""
-    K = design.folds.count
-    kept = [result.curve.best_epoch + 1 for job, result in zip(jobs, fitted, strict=True) if job.fold < K]
-    refits, median = len(jobs) - len(kept), int(np.median(kept))
-    if refits and train.refit == "auto":
-        learned = min(map(len, design.folds.train)) / len(design.refit_rows)
-        text = (
-            f"networks trained on all rows, for some fold learns from {learned:.0%} of them: they predict the test "
-            f"beside those of the folds, with half the say (train.refit)"
-        )
-        yield Notice("training", text, refits)
-    is_shrunk = train.shrink and design.taken is not None  # what is too much in them is taken out
-    if refit == "alone" and not is_shrunk and median <= KEPT_TO_THE_END * train.epochs:
-        text = (
-            f"the refit trains all {train.epochs} epochs, but the folds kept epoch {median} (median): their "
-            f'out-of-fold score describes shorter trainings; set train.epochs near {median}, or train.refit = "none"'
-        )
-        yield Notice("training", text, refits)

@@ -58,7 +58,7 @@ class Trained:
         return total / seeds
 
     def test(self, compute: Compute) -> Floats:
-        """Predictions of the test rows, the mean over folds and seeds [T], as `stages.train` makes them."""
+        """Predictions of the test rows, mean over folds and seeds [T], as `stages.train` has it without refits."""
         design, network = self.bench.design, network_of(self.setup.candidate, self.bench.design)
         order = sorted(range(len(self.jobs)), key=self.jobs.__getitem__)  # fold by fold, and the same sums
         weights = {

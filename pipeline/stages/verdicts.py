@@ -114,7 +114,20 @@ def judge_fit(evidence: Evidence) -> Verdict:
 
 
 def say_looks(looks: int, fits: Fits) -> str:
-    """Tell how often held-out rows were looked at, and what it does to the score, in one sentence."""
+    """Tell how often held-out rows were looked at, what it does to the score, and whether others predict the test."""
+    return _say_looks(looks, fits) + _say_refits(fits)
+
+
+def _say_refits(fits: Fits) -> str:
+    """Networks without a held-out row are in no score."""
+    is_refit = np.array([not np.isfinite(curve.valid).any() for curve in fits.curves])
+    share = float(fits.bag.votes[is_refit].sum())
+    if not share:
+        return ""
+    return f" Networks trained on all rows, which no score describes, have {share:.0%} of the say on the test."
+
+
+def _say_looks(looks: int, fits: Fits) -> str:
     if not looks:
         return "No validation row was looked at while training, so the out-of-fold score is not biased by a choice."
     chosen = any(curve.best_epoch < len(curve.valid) - 1 for curve in fits.curves)

@@ -6,24 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import design_of, generated_dataset
-from panels import panel
 
 from pipeline.engine.losses import LOSSES
 from pipeline.engine.optimizers import Rule
 from pipeline.engine.schedules import Schedule, rates
 from pipeline.errors import ConfigError
 from pipeline.fits import Job
-from pipeline.settings import FoldSettings, Preprocess, Target
-from pipeline.stages.assignments import (
-    Candidate,
-    assignment_of,
-    refit_of,
-    rule_of,
-    schedule_of,
-    training_jobs,
-    votes_of,
-)
-from pipeline.stages.preprocess import preprocess
+from pipeline.settings import Target
+from pipeline.stages.assignments import Candidate, assignment_of, rule_of, schedule_of
 from pipeline.training_settings import Model, Train
 
 DESIGN = design_of(generated_dataset())
@@ -115,50 +105,3 @@ def test_negative_targets_have_no_logarithm_of_a_rate():
     design = replace(OWN_SCALE, target=OWN_SCALE.target - 1000)
     with pytest.raises(ConfigError, match="needs values of at least 0"):
         assigned(design, loss="tweedie")
-
-
-# --- who predicts the test
-
-
-def in_time(days, **folds):
-    return preprocess(
-        panel(days=days), preprocess=Preprocess(), target=Target(), folds=FoldSettings(**folds), metric="mae"
-    )
-
-
-@pytest.mark.parametrize(
-    ("design", "wanted"),
-    [
-        (in_time(30, count=3), "beside"),  # the oldest of three folds learns from 18 of 46 rows
-        (in_time(70, count=3), "none"),  # from 84 of 126
-        (in_time(30, count=9, kind="kfold"), "none"),
-        (DESIGN, "none"),
-        (design_of(generated_dataset(), folds=2), "none"),  # from half of the rows, which are no time series
-    ],
-)
-def test_refits_stand_beside_folds_that_learn_from_little_of_a_time_series(design, wanted):
-    """By themselves; asked for or forbidden, they are or are not there everywhere."""
-    assert refit_of(design, Train()) == wanted
-    K = design.folds.count
-    for refit, folds in ((wanted, range(K + (wanted != "none"))), ("alone", range(K + 1)), ("none", range(K))):
-        jobs = training_jobs(design, Train(refit=refit, seeds=2, seed=5))
-        assert jobs == [Job(0, fold, seed) for fold in folds for seed in (5, 6)]
-        assert refit_of(design, Train(refit=refit)) == refit
-
-
-def test_rows_left_out_for_their_gaps_are_left_out_of_the_count():
-    """What a fold learns from is compared with what a refit would."""
-    design = in_time(70, count=3)
-    more = replace(design, refit_rows=np.arange(200))
-    assert (refit_of(design, Train()), refit_of(more, Train())) == ("none", "beside")
-
-
-@pytest.mark.parametrize(
-    ("refit", "votes"),
-    [("none", [1 / 4] * 4 + [0, 0]), ("alone", [0] * 4 + [1 / 2] * 2), ("beside", [1 / 8] * 4 + [1 / 4] * 2)],
-)
-def test_the_votes_of_folds_and_refits(refit, votes):
-    """Two folds, two seeds."""
-    jobs = [Job(0, fold, seed) for fold in range(3) for seed in range(2)]
-    np.testing.assert_allclose(votes_of(jobs, refit, 2), votes)
-    np.testing.assert_allclose(votes_of(jobs[:4], "none", 2), votes_of(jobs[:4], "none", 7))

@@ -87,6 +87,25 @@ def test_what_pays_in_one_fold_and_harms_in_others_is_not_kept():
     assert shares_of(DESIGN, said(keeps=[1.0, 1.0, -0.6]))[-1] < 0.3
 
 
+def test_a_row_scored_more_often_makes_no_folds_more():
+    """Three folds, each of them four times over as repeats are: about the same error of the share as once."""
+    outputs = said(keeps=[2.2, 2.0, 1.8])
+    folds = replace(DESIGN.folds, train=DESIGN.folds.train * 4, valid=DESIGN.folds.valid * 4)
+    states = (*(DESIGN.target_states[:K] * 4), DESIGN.target_states[K])
+    repeated = replace(DESIGN, folds=folds, target_states=states, overlays=DESIGN.overlays * 4)
+    once, often = shares_of(DESIGN, outputs)[-1], shares_of(repeated, np.tile(outputs, (4, 1)))[-1]
+    pooled = shares_of(DESIGN, said(keeps=[2.0] * K))[-1]
+    assert 0.005 < pooled - once < 0.1
+    assert pooled - often == pytest.approx(pooled - once, rel=0.2)
+
+
+@pytest.mark.parametrize("keeps", [[1e8, 0.5, 0.5], [1e-8, 0.5, 0.5], [1e150, 1e-150, 1.0]])
+def test_one_fold_beyond_all_others_leaves_a_share(keeps):
+    """Sums that differ by all digits a number has."""
+    shares = shares_of(DESIGN, said(keeps=keeps))
+    assert np.all((shares >= 0) & (shares <= 1))
+
+
 def test_networks_that_add_nothing_stay_as_they_are():
     """There is nothing to divide by."""
     np.testing.assert_array_equal(shares_of(DESIGN, said(keeps=[0.0] * K)), 1.0)
@@ -118,7 +137,7 @@ def test_one_fold_alone_chooses_its_own_share():
     folds = replace(DESIGN.folds, train=DESIGN.folds.train[:1], valid=DESIGN.folds.valid[:1])
     shares = shares_of(replace(DESIGN, folds=folds), said(keeps=[2.0] * K)[:1])
     np.testing.assert_allclose(shares, [0.5, 0.5])
-    assert "50% is kept: as much as paid on the rows that the one fold scores" in told(shares)
+    assert "is kept: 50%, as much as paid on the rows that the one fold scores, whose score it flatters" in told(shares)
 
 
 def test_a_row_beyond_all_numbers_has_no_say():
@@ -132,17 +151,25 @@ def told(shares, *, refit="none"):
     return shrunk_notice(DESIGN, np.array(shares), refit).text
 
 
-def test_what_is_told_is_kept_by_those_that_forecast_the_test():
-    """The folds' own shares from least to most, or one where they agree; with refits theirs."""
-    assert "20% to 90% is kept: as much as paid on rows that only other folds score, less a" in told(
-        [0.9, 0.2, 0.5, 0.6]
-    )
-    assert "50% is kept" in told([0.5, 0.501, 0.5, 0.9])
-    assert (
-        "60% by networks trained on all rows, 20% to 90% by those of folds is kept: as much as paid on rows that only "
-        "other folds score, less a standard error (train.shrink)"
-    ) in told([0.9, 0.2, 0.5, 0.6], refit="beside")
-    assert "90% is kept: as much as paid on rows that the folds were not trained on" in told([0.1, 0.9], refit="alone")
+@pytest.mark.parametrize(
+    ("shares", "refit", "wanted"),
+    [
+        ([0.9, 0.2, 0.5, 0.6], "none",
+         "20% to 90%, as much as paid on rows that only other folds score, less a standard error"),
+        ([0.5, 0.501, 0.5, 0.9], "none",
+         "50%, as much as paid on rows that only other folds score, less a standard error"),
+        ([0.9, 0.2, 0.6], "none", "20% to 90%, as much as paid on rows that only other folds score"),
+        ([0.1, 0.2, 0.3, 0.9], "alone",
+         "90% by those trained on all rows, as much as paid on what folds score, less a standard error"),
+        ([0.1, 0.9], "alone", "90% by those trained on all rows, as much as paid on what folds score"),
+        ([0.9, 0.2, 0.5, 0.6], "beside",
+         ("60% by those trained on all rows, as much as paid on what folds score, less a standard error; 20% to 90% by "
+          "those of folds, as much as paid on rows that only other folds score, less a standard error")),
+    ],
+)  # fmt: skip
+def test_what_is_told_is_kept_by_those_that_forecast_the_test(shares, refit, wanted):
+    """The folds' own shares from least to most, or one where they agree; that of refits. Of two, each has one other."""
+    assert told(shares, refit=refit) == f"of what networks add to y, latest known is kept: {wanted} (train.shrink)"
 
 
 # --- in a training

@@ -80,12 +80,12 @@ def test_a_fold_that_is_not_in_the_file_is_said(fits):
     """Fold 4 of four is not the file's refit; nor is a refit its fold 4."""
     weights = weights_of(fits)
     assert message(lambda: start_of(weights, fits.network, Job(0, 3, 0), is_refit=False)) == (
-        "there are none of fold 4, the file has fold 1, fold 2, fold 3, the refit; set [folds] and train.refit so that "
-        "every network finds its own"
+        "there are none of fold 4, the file has fold 1, fold 2, fold 3, the refit; set [folds] so that every network "
+        "finds its own"
     )
     without = weights_of(trained(refit=False))
-    assert message(lambda: start_of(without, fits.network, Job(0, 3, 0), is_refit=True)).startswith(
-        "there are none of a refit on all rows, the file has fold 1, fold 2, fold 3; "
+    assert message(lambda: start_of(without, fits.network, Job(0, 3, 0), is_refit=True)) == (
+        'there are none of a refit on all rows, the file has fold 1, fold 2, fold 3; set train.refit = "none"'
     )
 
 

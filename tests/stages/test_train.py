@@ -1,6 +1,5 @@
 """Folds and seeds trained as one program: what comes out belongs to the right fold, seed and row."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from builders import SHORT_TRAINING, SMALL_MODEL, design_of, generated_dataset, on_cpu
-from panels import panel
 from torch import nn
 
 from pipeline.engine.mapped import mapped_rows
@@ -182,37 +180,6 @@ def test_a_refit_beside_the_folds_has_half_the_say(fits, refitted):
     assert beside.jobs == refitted.jobs
     wanted = (fits.test_predictions + refitted.test_predictions) / 2
     np.testing.assert_allclose(beside.test_predictions, wanted, rtol=1e-9)
-
-
-def notices_of(fits, about="networks trained on all rows|the refit trains"):
-    return [notice for notice in fits.notices if re.match(about, notice.text)]
-
-
-def test_refits_that_nobody_asked_for_are_told():
-    """Of a time series whose folds learn from little: how little, and which setting says otherwise."""
-    dataset = panel(days=30)
-    design = preprocess(
-        dataset, preprocess=Preprocess(), target=Target(), folds=FoldSettings(count=3), metric="mae"
-    )  # fmt: skip
-    learned = {"model": SMALL_MODEL, "metric": "mae", "runtime": on_cpu("fp64")}
-    found = train(design, train=SHORT_TRAINING, **learned)
-    (told,) = notices_of(found)
-    assert told.count == 2
-    assert "learns from 39% of them" in told.text
-    assert "beside those of the folds, with half the say (train.refit)" in told.text
-    for refit in ("none", "alone", "beside"):
-        settings = SHORT_TRAINING.model_copy(update={"refit": refit})
-        assert not notices_of(train(design, train=settings, **learned), "networks trained on all rows")
-
-
-def test_a_refit_that_runs_on_where_folds_stopped_is_told():
-    """Their best epoch is an early one; not where they too ran to their end, nor where only they predict."""
-    wild = {"epochs": 12, "lr": 0.5}
-    (told,) = notices_of(trained(refit="alone", **wild))
-    assert re.search(r"trains all 12 epochs, but the folds kept epoch \d+ \(median\)", told.text)
-    assert told.text.endswith('or train.refit = "none"')
-    for quiet in ({"refit": "none"}, {"refit": "beside"}, {"refit": "alone", "restore_best": False}):
-        assert not notices_of(trained(**wild | quiet))
 
 
 def test_a_refit_has_no_validation_score_and_runs_all_epochs():

@@ -141,7 +141,9 @@ def test_the_same_config_and_files_give_the_same_bytes_elsewhere(
         pytest.param("model.width=4", {"train", "evaluate", "submit"}, marks=pytest.mark.slow),
         pytest.param("folds.count=4", {"preprocess", "train", "evaluate", "submit"}, marks=pytest.mark.slow),
         ("preprocess.min_frequency=1", {"preprocess", "train", "evaluate", "submit"}),
-        ("schema.drop=['note']", {"ingest", "preprocess", "train", "evaluate", "submit"}),
+        pytest.param(
+            *("schema.drop=['note']", {"ingest", "preprocess", "train", "evaluate", "submit"}), marks=pytest.mark.slow
+        ),
         pytest.param("metric=rmse", {"ingest", "preprocess", "train", "evaluate", "submit"}, marks=pytest.mark.slow),
         ("search.trials=7", set()),
         ("train.tuned=false", set()),

@@ -120,7 +120,9 @@ UTF16 = 'line 1: not UTF-8: byte 0 starts a text in {}; set [files] encoding = "
     ("encoding", "files", "sentence"),
     [
         ("utf-16", (TRAIN, TEST, SAMPLE), UTF16.format("UTF-16", "utf-16")),
-        ("utf-16-be", (TRAIN, TEST, SAMPLE), UTF16.format("UTF-16-BE", "utf-16-be")),
+        pytest.param(
+            *("utf-16-be", (TRAIN, TEST, SAMPLE), UTF16.format("UTF-16-BE", "utf-16-be")), marks=pytest.mark.slow
+        ),
         (
             "latin-1",
             (TRAIN, TEST),
@@ -177,7 +179,10 @@ def test_one_encoding_is_that_of_every_file(project: Project) -> None:
                 "sample_submission.csv: cells are separated by semicolons: 1",
             ],
         ),
-        ("\t", ".", [f"{file}: cells are separated by tabs: 1" for file in (TRAIN, TEST, SAMPLE)]),
+        pytest.param(
+            *("\t", ".", [f"{file}: cells are separated by tabs: 1" for file in (TRAIN, TEST, SAMPLE)]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_another_dialect_is_said_and_gives_the_same_submission(

@@ -69,9 +69,15 @@ def _examine_files(files: RawFiles, config: Config) -> str:
         join=config.join,
         holdout=config.holdout,
         fold_column=config.folds.column,
+        time=config.time,
     )
     design = preprocess(
-        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
+        dataset,
+        preprocess=config.preprocess,
+        target=config.target,
+        folds=config.folds,
+        metric=config.metric,
+        history=config.history,
     )
     _examine_training(files, config, design)
     return f"{describe(dataset)}; {describe(design)}"

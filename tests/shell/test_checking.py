@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -188,6 +189,19 @@ def test_the_doctor_finds_random_folds_before_a_future_test(hourly: Project) -> 
     out = hourly.must("doctor", "--leaks", "--set", "folds.kind=kfold", "--set", 'schema.drop=["plan"]')
     assert "leak     folds of kind 'kfold' flatter, for the test is future: a fold trains on " in out
     assert '\n         do: [folds] kind = "replay"\n' in out
+
+
+def test_a_time_series_is_checked_as_one(hourly: Project) -> None:
+    """Its columns of the past and its folds are made; a column of train alone is seen of the past, and is no fault."""
+    rows = read_rows(hourly.raw / "train.csv")
+    write_csv(hourly.raw / "train.csv", [[*row, "calls" if at == 0 else at % 7] for at, row in enumerate(rows)])
+    plain, made = (hourly.must("config", "check", "--set", f"history.last={last}") for last in (0, 5))
+    assert plain.startswith("check       nothing wrong      480 + 24 rows, ")
+    columns = [int(re.search(r"(\d+) columns", out)[1]) for out in (plain, made)]  # type: ignore[index]
+    assert columns[1] > columns[0]
+    code, _, err = hourly.run("config", "check", "--set", 'history.encode=["nobody"]')
+    assert code == 2
+    assert "[history] encode lists 'nobody', which is no column of levels known ahead" in err
 
 
 # --- the score of held-out rows

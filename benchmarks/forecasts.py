@@ -23,12 +23,9 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from benchmarks.house_prices import ROOT
 from benchmarks.record import record
+from benchmarks.staged import staged
 from pipeline.config import load_config
-from pipeline.devices import resolve_compute
 from pipeline.reading.table import read_table
-from pipeline.runtime import Runtime
-from pipeline.stages.ingest import ingest
-from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import RawTables
 from pipeline.tabular.bases import network_target, predictions_of
@@ -122,12 +119,7 @@ def trained(name: str, train_file: Path, test_file: Path | None, settings: list[
         sample=None,
         sides={},
     )
-    dataset = ingest(raw, roles=config.roles, metric=config.metric, holdout=config.holdout, time=config.time)
-    design = preprocess(
-        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric,
-        history=config.history,
-    )  # fmt: skip
-    runtime = Runtime(resolve_compute("cpu", 0, config.train.precision))
+    dataset, design, runtime = staged(config, raw)
     began = time.perf_counter()
     fits = train(design, model=config.model, train=config.train, metric=config.metric, runtime=runtime)
     return _Trained(config, dataset, design, fits, time.perf_counter() - began)

@@ -6,14 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.staged import staged
 from pipeline.config import Resolved, load_config
-from pipeline.devices import resolve_compute
 from pipeline.reading.folder import find_files, read_tables
-from pipeline.runtime import Runtime
-from pipeline.stages.ingest import ingest
-from pipeline.stages.preprocess import preprocess
 
 if TYPE_CHECKING:
+    from pipeline.runtime import Runtime
     from pipeline.tables import Dataset, Design
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,10 +29,4 @@ def prepare(folder: Path, competition: str, *settings: str) -> tuple[Resolved, D
     file = ROOT / "competitions" / f"{competition}.toml"
     resolved = load_config(file.read_text(), file=file.name, settings=settings)
     config = resolved.config
-    dataset = ingest(
-        read_tables(find_files(folder, config.files), config.files), roles=config.roles, metric=config.metric
-    )
-    design = preprocess(
-        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric
-    )
-    return resolved, dataset, design, Runtime(resolve_compute("cpu", 0, config.train.precision))
+    return resolved, *staged(config, read_tables(find_files(folder, config.files), config.files))

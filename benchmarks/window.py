@@ -22,13 +22,10 @@ import pandas as pd
 
 from benchmarks.house_prices import ROOT
 from benchmarks.record import record
+from benchmarks.staged import staged
 from pipeline.config import load_config
-from pipeline.devices import resolve_compute
 from pipeline.reading.table import read_table
-from pipeline.runtime import Runtime
-from pipeline.stages.ingest import ingest
 from pipeline.stages.predict import predict
-from pipeline.stages.preprocess import preprocess
 from pipeline.stages.train import train
 from pipeline.tables import Encoded, RawTables
 from pipeline.tabular.differences import base_values
@@ -113,12 +110,7 @@ def _errors(resolved: Resolved, text: str, scaled: np.ndarray, horizon: int) -> 
     """Of the map and of the networks, on windows of the test months."""
     config = resolved.config
     raw = RawTables(read_table(_written(text), config.files), None, None, {})
-    dataset = ingest(raw, roles=config.roles, metric=config.metric, holdout=config.holdout, time=config.time)
-    design = preprocess(
-        dataset, preprocess=config.preprocess, target=config.target, folds=config.folds, metric=config.metric,
-        history=config.history,
-    )  # fmt: skip
-    runtime = Runtime(resolve_compute("cpu", 0, config.train.precision))
+    dataset, design, runtime = staged(config, raw)
     fits = train(design, model=config.model, train=config.train, metric=config.metric, runtime=runtime)
     timeline, count = dataset.timeline, scaled.shape[1]
     assert timeline is not None

@@ -128,6 +128,7 @@ def _say_refits(fits: Fits) -> str:
 
 
 def _say_looks(looks: int, fits: Fits) -> str:
+    """Each look at validation rows may have chosen something."""
     if not looks:
         return "No validation row was looked at while training, so the out-of-fold score is not biased by a choice."
     chosen = any(curve.best_epoch < len(curve.valid) - 1 for curve in fits.curves)
